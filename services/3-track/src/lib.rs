@@ -1,0 +1,1 @@
+//! listing.changes -> listing.current, listing.events, media.wanted.

@@ -1,0 +1,1 @@
+//! all derived topics -> HTTP and the page.

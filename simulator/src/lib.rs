@@ -1,0 +1,1 @@
+//! A synthetic MLS: a seeded market whose listings live and change.
