@@ -136,6 +136,12 @@ impl BatchBuilder {
 
     /// Adds one record.
     pub fn push(&mut self, record: NewRecord<'_>) {
+        self.push_at(self.count, record);
+    }
+
+    /// Adds one record at a distance from the block's base offset; distances rise. A log that drops
+    /// superseded records builds what is left with this, so that records keep their offsets.
+    pub fn push_at(&mut self, delta: u64, record: NewRecord<'_>) {
         let meta = record.meta;
         if self.count == 0 && self.records.is_empty() {
             self.base_time = meta.time_ms;
@@ -143,7 +149,7 @@ impl BatchBuilder {
         let kind = self.intern(meta.kind);
         let source = self.intern(meta.source);
         let buf = &mut self.records;
-        put(buf, self.count);
+        put(buf, delta);
         put(buf, record.key.len() as u64);
         buf.extend_from_slice(record.key);
         put(buf, record.value.map_or(0, |v| v.len() as u64 + 1));
@@ -268,8 +274,21 @@ impl Batch {
             batch.take_record(&mut rest).ok_or(DecodeError::Damaged(n))?;
             starts.push(start);
         }
+        let clean = rest.is_empty();
         batch.starts = starts;
-        if rest.is_empty() { Ok(batch) } else { Err(DecodeError::Damaged(count)) }
+        if clean { Ok(batch) } else { Err(DecodeError::Damaged(count)) }
+    }
+
+    /// The same records at their place in the log: a bus decodes a block before it knows the place.
+    #[must_use]
+    pub fn placed(self, base_offset: u64, appended_ms: i64) -> Self {
+        Self { base_offset, appended_ms, ..self }
+    }
+
+    /// The block it was decoded from, see the module.
+    #[must_use]
+    pub fn block(&self) -> &[u8] {
+        &self.block
     }
 
     /// Number of records.

@@ -119,6 +119,17 @@ pub enum Status {
     Done,
 }
 
+/// A row that a source cannot use.
+#[derive(Debug, Clone, Copy)]
+pub struct BadRow<'a> {
+    /// Its key, or what is known of it.
+    pub key: &'a [u8],
+    /// The bytes as they came (bounded by the source).
+    pub original: &'a [u8],
+    /// Where it came from: file, line, and what else helps.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
 /// What a [`Source`] writes to.
 pub struct SourceOut<'a> {
     pub(crate) unit: &'a mut UnitBuilder,
@@ -206,14 +217,8 @@ impl SourceOut<'_> {
     }
 
     /// Records a row that cannot be used: a dead letter with the bytes as they came.
-    pub fn reject(
-        &mut self,
-        key: &[u8],
-        original: &[u8],
-        headers: &[(&str, &[u8])],
-        reason: &Reject,
-    ) {
-        self.unit.source_dead_letter(self.lane, key, original, headers, reason, self.now_ms);
+    pub fn reject(&mut self, row: &BadRow<'_>, reason: &Reject) {
+        self.unit.source_dead_letter(self.lane, row, reason, self.now_ms);
     }
 
     /// Adds to a named counter that commits with this unit.

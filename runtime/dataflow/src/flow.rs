@@ -151,14 +151,20 @@ impl Flow {
     ///
     /// # Errors
     /// [`FlowError`] when the table contradicts itself.
-    pub fn new(mut topics: Vec<TopicSpec>, services: Vec<ServiceSpec>) -> Result<Self, FlowError> {
-        for service in &services {
+    pub fn new(
+        mut topics: Vec<TopicSpec>,
+        mut services: Vec<ServiceSpec>,
+    ) -> Result<Self, FlowError> {
+        for service in &mut services {
             let partitions = service
                 .reads
                 .first()
                 .or(None)
                 .and_then(|(name, _)| topics.iter().find(|t| t.name == *name))
                 .map_or(1, |t| t.partitions);
+            if matches!(service.kind, Kind::Transform | Kind::Effect) {
+                service.reads.push((service.redrive(), Form::Keyed));
+            }
             for (name, days) in [(service.dead_letters(), 3650), (service.redrive(), 30)] {
                 if service.kind != Kind::View
                     && !(service.kind == Kind::Source && name == service.redrive())

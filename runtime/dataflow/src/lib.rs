@@ -5,17 +5,27 @@
 //! seam to a bus ([`bus`]), and the loops that run services on it. It knows no real estate and no storage.
 
 pub mod batch;
+pub mod board;
 pub mod bus;
 pub mod clock;
 pub mod contract;
 pub mod dead;
 pub mod failure;
 pub mod flow;
+pub mod history;
+pub mod memory;
+mod overlay;
+pub mod ownership;
+pub mod source;
+pub mod testflow;
 pub mod unit;
 mod varint;
+pub mod view;
+pub mod worker;
 
 pub use batch::{Batch, BatchBuilder, Meta, RecordRef};
+pub use board::Board;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use contract::{Input, Out, Source, SourceOut, Status, Transform, View};
+pub use contract::{Emit, Input, Out, Source, SourceOut, Status, Transform, View};
 pub use failure::{Failure, Reject};
 pub use flow::{Flow, ServiceSpec, TopicSpec};

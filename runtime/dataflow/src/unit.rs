@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::batch::{BatchBuilder, Mark, Meta, NewRecord};
-use crate::contract::Emit;
+use crate::contract::{BadRow, Emit};
 use crate::dead::{self, Origin};
 use crate::failure::Reject;
 use crate::flow::{Flow, ServiceSpec, State, partition_of};
@@ -72,13 +72,15 @@ struct Writable {
     builders: Vec<BatchBuilder>,
 }
 
+type Value = Option<Arc<[u8]>>;
+
 /// Builds a [`Unit`]; what one message wrote can be rolled back.
 pub(crate) struct UnitBuilder {
     service: String,
     writables: Vec<Writable>,
     dead_letters: usize,
     backing: Option<usize>,
-    writes: BTreeMap<(u16, Vec<u8>), Option<Arc<[u8]>>>,
+    writes: BTreeMap<(u16, Vec<u8>), Value>,
     tallies: HashMap<String, i64>,
     staged: Staged,
     bytes: usize,
@@ -197,23 +199,22 @@ impl UnitBuilder {
         self.tally(&format!("dead_letters:{}", record.meta.source), 1);
     }
 
+    /// A dead letter of a source: the bytes as they came, with where they came from in `headers`.
     pub(crate) fn source_dead_letter(
         &mut self,
         lane: &str,
-        key: &[u8],
-        original: &[u8],
-        extra: &[(&str, &[u8])],
+        row: &BadRow<'_>,
         reason: &Reject,
         now_ms: i64,
     ) {
         let fixed = dead::reason_headers(&self.service, reason, now_ms);
-        let mut headers = extra.to_vec();
+        let mut headers = row.headers.to_vec();
         headers.extend(fixed.iter().map(|(name, value)| (*name, value.as_slice())));
         let emit = Emit {
-            key,
-            value: Some(original),
+            key: row.key,
+            value: Some(row.original),
             kind: "dead-letter",
-            version: xxh3_128(original) as u64,
+            version: xxh3_64(row.original),
             schema: 1,
         };
         let id = self.id_of("dead-letters", &emit, lane);
@@ -227,11 +228,8 @@ impl UnitBuilder {
             origin: 0,
         };
         let partitions = self.writables.get(self.dead_letters).map_or(1, |w| w.partitions);
-        self.push(
-            self.dead_letters,
-            partition_of(key, partitions),
-            NewRecord { key, value: Some(original), meta, headers: &headers },
-        );
+        let record = NewRecord { key: row.key, value: Some(row.original), meta, headers: &headers };
+        self.push(self.dead_letters, partition_of(row.key, partitions), record);
         self.tally(&format!("dead_letters:{lane}"), 1);
     }
 

@@ -1,0 +1,38 @@
+//! What is wrong right now, said once, for whoever asks: the terminal, `conveyance lag`, the page.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Longest list of conditions kept; a place has one at most, so this bounds the places.
+const CONDITIONS_MAX: usize = 1000;
+
+/// A shared list of conditions, one for each place.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Board {
+    /// Sets what is wrong at `place`. Returns whether it is news, so that it is printed once.
+    pub fn set(&self, place: &str, condition: &str) -> bool {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if board.len() >= CONDITIONS_MAX && !board.contains_key(place) {
+            return false;
+        }
+        board.insert(place.to_owned(), condition.to_owned()).as_deref() != Some(condition)
+    }
+
+    /// All is well at `place` again.
+    pub fn clear(&self, place: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
+    }
+
+    /// Everything that is wrong, by place.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<(String, String)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    }
+}

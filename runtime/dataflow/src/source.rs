@@ -1,0 +1,318 @@
+//! The loop of Sources: one lane for each feed, stepped in turn, paced by what the stages behind have not done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::board::Board;
+use crate::bus::{Bus, BusError, Event, Member, Outcome};
+use crate::clock::Clock;
+use crate::contract::{Source, SourceOut, SourceStore, Status, StoreEntry};
+use crate::failure::Failure;
+use crate::flow::{Flow, Kind};
+use crate::overlay::Overlay;
+use crate::unit::UnitBuilder;
+use crate::worker::IN_FLIGHT_MAX;
+
+/// Sources wait while the oldest undone record behind them is older than this, so that a backlog waits
+/// outside the log and people do not queue behind bulk.
+pub const PACE_MS: i64 = 250;
+/// A held lane is tried again after this time: the file may have been mended.
+pub const HELD_RETRY_MS: i64 = 30_000;
+
+/// Makes a lane's source anew: at the start, and after anything that was not committed.
+pub type MakeSource = Box<dyn Fn() -> Box<dyn Source> + Send>;
+
+/// One feed.
+struct Lane {
+    name: String,
+    make: MakeSource,
+    source: Option<Box<dyn Source>>,
+    wake_ms: i64,
+    state: LaneState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LaneState {
+    Open,
+    Held,
+    Done,
+}
+
+/// Runs all lanes of one Source service.
+pub struct SourceRunner {
+    service: String,
+    behind: Vec<String>,
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    board: Board,
+    core: Core,
+    unit: UnitBuilder,
+    lanes: Vec<Lane>,
+    turn: usize,
+}
+
+/// The member with what is in flight on it; apart, because a source reads its store in mid step.
+struct Core {
+    member: Box<dyn Member>,
+    overlay: Overlay,
+    in_flight: VecDeque<u64>,
+    next_unit: u64,
+    failed: Option<BusError>,
+    aborted: bool,
+}
+
+impl Core {
+    fn settle(&mut self, wait: Duration) -> Result<(), BusError> {
+        for event in self.member.poll(wait, 0)? {
+            let Event::Outcome { unit, outcome } = event else { continue };
+            if self.in_flight.front() != Some(&unit) {
+                continue;
+            }
+            self.in_flight.pop_front();
+            if outcome == Outcome::Committed {
+                self.overlay.committed(unit)
+            } else {
+                self.aborted = true
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is in flight, so that ranges show all that was written.
+    fn settle_all(&mut self) -> Result<(), BusError> {
+        while !self.in_flight.is_empty() && !self.aborted {
+            self.settle(Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    fn note<T>(&mut self, result: Result<T, BusError>) -> Result<T, Failure> {
+        result.map_err(|e| {
+            let failure = Failure::stop(e.to_string());
+            self.failed = Some(e);
+            failure
+        })
+    }
+}
+
+impl SourceStore for Core {
+    fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {
+        if let Some(value) = self.overlay.get(key) {
+            return Ok(value);
+        }
+        let read = self.member.state(0, key);
+        self.note(read)
+    }
+
+    fn range(
+        &mut self,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Vec<StoreEntry>, Failure> {
+        let settled = self.settle_all();
+        self.note(settled)?;
+        let read = self.member.state_range(prefix, after, limit);
+        self.note(read)
+    }
+}
+
+/// How a round of sources went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// Something was read.
+    Busy,
+    /// Nothing to do before this many milliseconds have passed.
+    Idle(u64),
+    /// The stages behind have enough to do.
+    Paced,
+    /// No lane will ever have anything again, and everything read is committed.
+    Done,
+}
+
+impl SourceRunner {
+    /// Joins as the only instance of a Source service.
+    ///
+    /// # Errors
+    /// [`BusError`] when the bus refuses or the flow has no such service.
+    pub fn join(
+        bus: Arc<dyn Bus>,
+        flow: &Flow,
+        service: &str,
+        clock: Arc<dyn Clock>,
+        board: Board,
+    ) -> Result<Self, BusError> {
+        let spec = flow
+            .service(service)
+            .ok_or_else(|| BusError::Fatal(format!("no service `{service}` in the flow table")))?;
+        let member = bus.join(spec)?;
+        let behind = flow
+            .services
+            .iter()
+            .filter(|s| matches!(s.kind, Kind::Transform | Kind::View))
+            .map(|s| s.name.clone())
+            .collect();
+        let core = Core {
+            member,
+            overlay: Overlay::default(),
+            in_flight: VecDeque::new(),
+            next_unit: 1,
+            failed: None,
+            aborted: false,
+        };
+        let unit = UnitBuilder::new(flow, spec);
+        Ok(Self {
+            service: service.to_owned(),
+            behind,
+            bus,
+            clock,
+            board,
+            core,
+            unit,
+            lanes: Vec::new(),
+            turn: 0,
+        })
+    }
+
+    /// Adds a feed. Its name is the `ce_source` of what it sends and the name of its part of the store.
+    pub fn add_lane(&mut self, name: &str, make: MakeSource) {
+        self.lanes.push(Lane {
+            name: name.to_owned(),
+            make,
+            source: None,
+            wake_ms: 0,
+            state: LaneState::Open,
+        });
+    }
+
+    /// One round: one step of one lane that has something to do.
+    ///
+    /// # Errors
+    /// [`BusError`] ends the runner.
+    pub fn step(&mut self, wait: Duration) -> Result<Round, BusError> {
+        let full = self.core.in_flight.len() >= IN_FLIGHT_MAX;
+        self.core.settle(if full { wait } else { Duration::ZERO })?;
+        if self.core.aborted {
+            self.start_over()?;
+        }
+        if self.core.in_flight.len() >= IN_FLIGHT_MAX {
+            return Ok(Round::Busy);
+        }
+        let now_ms = self.clock.now_ms();
+        if self.bus.oldest_undone_ms(&self.behind, now_ms) > PACE_MS {
+            return Ok(Round::Paced);
+        }
+        match self.next_lane(now_ms) {
+            Some(at) => self.step_lane(at, now_ms).map(|()| Round::Busy),
+            None => self.rest(now_ms),
+        }
+    }
+
+    /// Lanes that are held, so that a one-shot load knows that it did not read everything.
+    #[must_use]
+    pub fn held(&self) -> Vec<String> {
+        self.lanes.iter().filter(|l| l.state == LaneState::Held).map(|l| l.name.clone()).collect()
+    }
+
+    fn next_lane(&mut self, now_ms: i64) -> Option<usize> {
+        let count = self.lanes.len();
+        let at = (0..count).map(|n| (self.turn + n) % count).find(|at| {
+            self.lanes.get(*at).is_some_and(|l| l.state != LaneState::Done && l.wake_ms <= now_ms)
+        })?;
+        self.turn = at + 1;
+        Some(at)
+    }
+
+    fn rest(&mut self, now_ms: i64) -> Result<Round, BusError> {
+        if self.lanes.iter().all(|l| l.state != LaneState::Open) {
+            self.core.settle_all()?;
+            if self.core.aborted {
+                self.start_over()?;
+                return Ok(Round::Busy);
+            }
+            if self.lanes.iter().all(|l| l.state == LaneState::Done) {
+                return Ok(Round::Done);
+            }
+        }
+        let wake = self
+            .lanes
+            .iter()
+            .filter(|l| l.state != LaneState::Done)
+            .map(|l| l.wake_ms)
+            .min()
+            .unwrap_or(now_ms);
+        Ok(Round::Idle(u64::try_from(wake - now_ms).unwrap_or(0)))
+    }
+
+    fn step_lane(&mut self, at: usize, now_ms: i64) -> Result<(), BusError> {
+        let Some(lane) = self.lanes.get_mut(at) else { return Ok(()) };
+        let source = lane.source.get_or_insert_with(|| (lane.make)());
+        let mut out =
+            SourceOut { unit: &mut self.unit, store: &mut self.core, lane: &lane.name, now_ms };
+        let result = source.step(&mut out);
+        if let Some(error) = self.core.failed.take() {
+            return Err(error);
+        }
+        let place = format!("{} {}", self.service, lane.name);
+        match result {
+            Ok(status) => {
+                let (state, wake_ms) = match status {
+                    Status::Busy => (LaneState::Open, now_ms),
+                    Status::Idle { wait_ms } => {
+                        (LaneState::Open, now_ms.saturating_add_unsigned(wait_ms))
+                    }
+                    Status::Done => (LaneState::Done, i64::MAX),
+                };
+                (lane.state, lane.wake_ms) = (state, wake_ms);
+                self.board.clear(&place);
+                self.submit()
+            }
+            Err(failure) => {
+                // What it wrote does not count, and its own memory may be ahead of what is committed.
+                lane.source = None;
+                self.unit.clear();
+                let (held, delay_ms) = match &failure {
+                    Failure::Retry { after, .. } => {
+                        (false, i64::try_from(after.as_millis()).unwrap_or(i64::MAX))
+                    }
+                    Failure::Stop { .. } | Failure::Reject(_) => (true, HELD_RETRY_MS),
+                };
+                lane.state = if held { LaneState::Held } else { LaneState::Open };
+                lane.wake_ms = now_ms.saturating_add(delay_ms);
+                self.board.set(&place, &failure.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn submit(&mut self) -> Result<(), BusError> {
+        drop(self.unit.keep(0, b""));
+        if self.unit.is_empty() {
+            return Ok(());
+        }
+        let id = self.core.next_unit;
+        self.core.next_unit += 1;
+        let unit = self.unit.take(id, Vec::new());
+        for write in &unit.state {
+            self.core.overlay.put(id, &write.key, write.value.clone());
+        }
+        self.core.in_flight.push_back(id);
+        self.core.member.submit(unit)
+    }
+
+    /// Something was not committed: every lane reads its checkpoint back.
+    fn start_over(&mut self) -> Result<(), BusError> {
+        self.core.aborted = false;
+        self.core.in_flight.clear();
+        self.core.overlay.clear();
+        self.unit.clear();
+        for lane in &mut self.lanes {
+            lane.source = None;
+            if lane.state == LaneState::Done {
+                (lane.state, lane.wake_ms) = (LaneState::Open, 0);
+            }
+        }
+        self.core.member.rewind()
+    }
+}

@@ -1,0 +1,453 @@
+//! The loop of a Transform: poll, handle, hand in, learn the outcome. One value, one thread, no locks.
+//!
+//! Non-obvious, each a bug that other systems had: polling never waits for a commit; whatever is not known
+//! to be committed is dropped and done again; work for a partition that was taken away is never handed in.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::{Batch, RecordRef};
+use crate::board::Board;
+use crate::bus::{Assignment, Bus, BusError, Event, Member, Outcome};
+use crate::clock::Clock;
+use crate::contract::{Input, Out, StateView, Transform};
+use crate::dead::{self, Origin};
+use crate::failure::{Failure, Reject};
+use crate::flow::{Flow, ServiceSpec, State};
+use crate::overlay::Overlay;
+use crate::ownership::{Action, Ownership, Phase};
+use crate::unit::{self, Progress, UnitBuilder};
+
+/// Units handed in and not yet answered; more would only grow memory, since the bus takes one at a time.
+pub const IN_FLIGHT_MAX: usize = 4;
+/// Bytes of records fetched at a time.
+const FETCH_BYTES: usize = 1 << 20;
+/// So many panics in a row mean that the program is wrong, not the messages.
+pub const PANICS_MAX: u32 = 100;
+
+/// Makes a fresh service: at the start, and after a panic.
+pub type MakeTransform = Box<dyn Fn() -> Box<dyn Transform> + Send>;
+
+/// Runs one Transform as one member of its group.
+pub struct Worker {
+    service: ServiceSpec,
+    redrive: String,
+    make: MakeTransform,
+    transform: Box<dyn Transform>,
+    member: Box<dyn Member>,
+    clock: Arc<dyn Clock>,
+    board: Board,
+    ownership: Ownership,
+    unit: UnitBuilder,
+    next_unit: u64,
+    progress: BTreeMap<(Arc<str>, u16), Progress>,
+    /// Next offset to handle, so that a batch that comes twice is not handled twice.
+    expected: BTreeMap<(Arc<str>, u16), u64>,
+    pending: VecDeque<Pending>,
+    in_flight: VecDeque<u64>,
+    overlay: Overlay,
+    panics: u32,
+    rewinds: u64,
+}
+
+struct Pending {
+    assignment: Assignment,
+    topic: Arc<str>,
+    batch: Arc<Batch>,
+    from: u64,
+}
+
+/// What a worker runs with.
+pub struct WorkerParts<'a> {
+    /// The wiring.
+    pub flow: &'a Flow,
+    /// Name of the service in it.
+    pub service: &'a str,
+    /// Makes the service.
+    pub make: MakeTransform,
+    /// Time, for the headers of dead letters.
+    pub clock: Arc<dyn Clock>,
+    /// Where held partitions are reported.
+    pub board: Board,
+}
+
+struct Stored<'a> {
+    member: &'a mut dyn Member,
+    overlay: &'a Overlay,
+    partition: u16,
+    stateless: bool,
+}
+
+impl StateView for Stored<'_> {
+    fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {
+        if self.stateless {
+            return Ok(None);
+        }
+        match self.overlay.get(key) {
+            Some(value) => Ok(value),
+            None => {
+                self.member.state(self.partition, key).map_err(|e| Failure::stop(e.to_string()))
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// [`BusError`] when the bus refuses, or the flow has no such service.
+    pub fn join(bus: &dyn Bus, parts: WorkerParts<'_>) -> Result<Self, BusError> {
+        let service = parts.flow.service(parts.service).ok_or_else(|| {
+            BusError::Fatal(format!("no service `{}` in the flow table", parts.service))
+        })?;
+        let member = bus.join(service)?;
+        Ok(Self::with_member(member, service, parts))
+    }
+
+    /// A worker on a member that has joined already; tests put broken members here.
+    #[must_use]
+    pub fn with_member(
+        member: Box<dyn Member>,
+        service: &ServiceSpec,
+        parts: WorkerParts<'_>,
+    ) -> Self {
+        Self {
+            unit: UnitBuilder::new(parts.flow, service),
+            redrive: service.redrive(),
+            service: service.clone(),
+            transform: (parts.make)(),
+            make: parts.make,
+            member,
+            clock: parts.clock,
+            board: parts.board,
+            ownership: Ownership::default(),
+            next_unit: 1,
+            progress: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            pending: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            overlay: Overlay::default(),
+            panics: 0,
+            rewinds: 0,
+        }
+    }
+
+    /// One round: learn what happened, handle what is there, hand it in. Waits up to `wait` when idle.
+    /// Returns whether anything was done.
+    ///
+    /// # Errors
+    /// [`BusError`] ends the worker; everything uncommitted will be done again by whoever comes next.
+    pub fn step(&mut self, wait: Duration) -> Result<bool, BusError> {
+        let room = self.in_flight.len() < IN_FLIGHT_MAX && self.ownership.draining().is_empty();
+        let (wait, bytes) = match (room, self.pending.is_empty()) {
+            (true, true) => (wait, FETCH_BYTES),
+            (true, false) => (Duration::ZERO, 0),
+            (false, _) => (wait, 0),
+        };
+        let events = self.member.poll(wait, bytes)?;
+        let mut busy = !events.is_empty();
+        self.on_all(events)?;
+        if self.in_flight.len() < IN_FLIGHT_MAX && self.ownership.draining().is_empty() {
+            busy |= self.handle_pending()?;
+        }
+        self.finish_draining()?;
+        Ok(busy)
+    }
+
+    /// Gives everything up in order: the same path as a revocation. Call until it returns `true`.
+    ///
+    /// # Errors
+    /// As [`Worker::step`].
+    pub fn shut_down(&mut self, wait: Duration) -> Result<bool, BusError> {
+        let owned: Vec<_> = self.ownership.owned().map(|(a, _)| a).collect();
+        for assignment in owned {
+            let actions = self.ownership.revoked(assignment);
+            self.act(actions)?;
+        }
+        let mut events = self.member.poll(wait, 0)?;
+        events.retain(|e| !matches!(e, Event::Assigned(_)));
+        self.on_all(events)?;
+        self.finish_draining()?;
+        Ok(self.ownership.owned().next().is_none())
+    }
+
+    /// Records that were fetched before a rewind come again after it: taking them now would leave a gap.
+    fn on_all(&mut self, events: Vec<Event>) -> Result<(), BusError> {
+        let rewinds = self.rewinds;
+        for event in events {
+            if self.rewinds == rewinds || !matches!(event, Event::Records { .. }) {
+                self.on(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on(&mut self, event: Event) -> Result<(), BusError> {
+        match event {
+            Event::Assigned(a) => {
+                let actions = self.ownership.assigned(a);
+                self.act(actions)
+            }
+            Event::Restored(a) => {
+                self.ownership.restored(a);
+                Ok(())
+            }
+            Event::Revoked(a) => {
+                let actions = self.ownership.revoked(a);
+                self.act(actions)
+            }
+            Event::Lost(a) => {
+                let actions = self.ownership.lost(a);
+                self.act(actions)
+            }
+            Event::Records { assignment, topic, batch, from } => {
+                if self.ownership.running(assignment) {
+                    self.pending.push_back(Pending { assignment, topic, batch, from });
+                }
+                Ok(())
+            }
+            Event::Outcome { unit, outcome } => self.on_outcome(unit, outcome),
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>) -> Result<(), BusError> {
+        for action in actions {
+            match action {
+                Action::Restore(a) => self.member.restore(a)?,
+                Action::Release(a) => {
+                    self.expected.retain(|(_, partition), _| *partition != a.partition);
+                    self.member.release(a)?;
+                }
+                Action::Drain(a) => self.pending.retain(|p| p.assignment != a),
+                Action::Forget(_) => self.start_over()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn on_outcome(&mut self, unit: u64, outcome: Outcome) -> Result<(), BusError> {
+        if self.in_flight.front() != Some(&unit) {
+            return Ok(()); // of before a rewind
+        }
+        match outcome {
+            Outcome::Committed => {
+                self.in_flight.pop_front();
+                self.overlay.committed(unit);
+                Ok(())
+            }
+            Outcome::Aborted | Outcome::Unknown => self.start_over(),
+        }
+    }
+
+    /// Drops everything that is not known to be committed, and goes back to what is.
+    fn start_over(&mut self) -> Result<(), BusError> {
+        self.pending.clear();
+        self.in_flight.clear();
+        self.progress.clear();
+        self.expected.clear();
+        self.overlay.clear();
+        self.unit.clear();
+        self.rewinds += 1;
+        self.member.rewind()
+    }
+
+    fn finish_draining(&mut self) -> Result<(), BusError> {
+        if !self.in_flight.is_empty() {
+            return Ok(());
+        }
+        for assignment in self.ownership.draining() {
+            let actions = self.ownership.drained(assignment);
+            self.act(actions)?;
+        }
+        Ok(())
+    }
+
+    fn handle_pending(&mut self) -> Result<bool, BusError> {
+        let mut busy = false;
+        while let Some(pending) = self.pending.pop_front() {
+            busy = true;
+            if let Some(rest) = self.handle_batch(pending) {
+                self.pending.push_front(rest);
+            }
+            if self.unit.bytes() >= unit::BYTES_MAX {
+                self.submit()?;
+                if self.in_flight.len() >= IN_FLIGHT_MAX {
+                    return Ok(true);
+                }
+            }
+        }
+        if busy {
+            self.submit()?;
+        }
+        Ok(busy)
+    }
+
+    fn submit(&mut self) -> Result<(), BusError> {
+        if self.progress.is_empty() && self.unit.is_empty() {
+            return Ok(());
+        }
+        let id = self.next_unit;
+        self.next_unit += 1;
+        let progress = std::mem::take(&mut self.progress).into_values().collect();
+        let unit = self.unit.take(id, progress);
+        self.in_flight.push_back(id);
+        self.member.submit(unit)
+    }
+
+    /// Handles records until the unit is full; what is left comes back.
+    fn handle_batch(&mut self, pending: Pending) -> Option<Pending> {
+        let Pending { assignment, topic, batch, from } = pending;
+        if !self.ownership.running(assignment) {
+            return None;
+        }
+        let from = self
+            .expected
+            .get(&(Arc::clone(&topic), assignment.partition))
+            .map_or(from, |next| from.max(*next));
+        for index in batch.first_at(from)..batch.len() {
+            let Some(record) = batch.get(index) else { break };
+            if self.unit.bytes() >= unit::BYTES_MAX {
+                self.note_progress(assignment, &topic, record.offset);
+                return Some(Pending {
+                    assignment,
+                    topic,
+                    batch: Arc::clone(&batch),
+                    from: record.offset,
+                });
+            }
+            if !self.handle_record(assignment, &topic, record) {
+                self.note_progress(assignment, &topic, record.offset);
+                return None;
+            }
+        }
+        self.note_progress(assignment, &topic, batch.next_offset());
+        None
+    }
+
+    fn note_progress(&mut self, assignment: Assignment, topic: &Arc<str>, next: u64) {
+        let expected = self.expected.entry((Arc::clone(topic), assignment.partition)).or_default();
+        *expected = next.max(*expected);
+        match self.progress.get_mut(&(Arc::clone(topic), assignment.partition)) {
+            Some(progress) => progress.next = progress.next.max(next),
+            None => {
+                let progress = Progress {
+                    topic: Arc::clone(topic),
+                    partition: assignment.partition,
+                    epoch: assignment.epoch,
+                    next,
+                };
+                self.progress.insert((Arc::clone(topic), assignment.partition), progress);
+            }
+        }
+    }
+
+    /// Returns whether the message is over, one way or another; `false` holds the partition.
+    fn handle_record(
+        &mut self,
+        assignment: Assignment,
+        topic: &Arc<str>,
+        record: RecordRef<'_>,
+    ) -> bool {
+        let redriven = **topic == *self.redrive;
+        let first_topic = record
+            .header(dead::TOPIC)
+            .filter(|_| redriven)
+            .and_then(|t| std::str::from_utf8(t).ok());
+        let offset = dead::number(record.header(dead::OFFSET))
+            .filter(|_| redriven)
+            .and_then(|n| u64::try_from(n).ok());
+        let record = RecordRef { offset: offset.unwrap_or(record.offset), ..record };
+        let input = Input {
+            topic: first_topic.unwrap_or(topic),
+            partition: assignment.partition,
+            record,
+            redriven,
+        };
+        let failure = match self.call(&input) {
+            Ok(()) => {
+                if let Some(state) = self.unit.keep(assignment.partition, record.key) {
+                    self.overlay.put(self.next_unit, record.key, state);
+                }
+                return true;
+            }
+            Err(failure) => failure,
+        };
+        self.unit.roll_back();
+        let reject = match failure {
+            Failure::Reject(reject) => reject,
+            Failure::Retry { reason, .. } => Reject::new(
+                "retry_in_transform",
+                format!("pure code has no world to wait for: {reason}"),
+            ),
+            Failure::Stop { reason } => {
+                self.hold(assignment, &input, &reason);
+                return false;
+            }
+        };
+        let origin = Origin {
+            topic: input.topic,
+            partition: assignment.partition,
+            record,
+            now_ms: self.clock.now_ms(),
+        };
+        self.unit.dead_letter(&origin, &reject);
+        drop(self.unit.keep(assignment.partition, record.key));
+        true
+    }
+
+    fn call(&mut self, input: &Input<'_>) -> Result<(), Failure> {
+        let stateless = self.service.state == State::None;
+        let mut state = Stored {
+            member: &mut *self.member,
+            overlay: &self.overlay,
+            partition: input.partition,
+            stateless,
+        };
+        let record = input.record;
+        let mut out = Out {
+            unit: &mut self.unit,
+            meta: record.meta,
+            origin: record.offset,
+            key: record.key,
+            state: &mut state,
+        };
+        let transform = &mut self.transform;
+        match catch_unwind(AssertUnwindSafe(|| transform.handle(input, &mut out))) {
+            Ok(result) => {
+                self.panics = 0;
+                result
+            }
+            Err(payload) => {
+                self.panics += 1;
+                self.transform = (self.make)();
+                let text = payload
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or(payload.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                if self.panics >= PANICS_MAX {
+                    return Err(Failure::stop(format!(
+                        "{PANICS_MAX} panics in a row, the last: {text}; install the version that ran before"
+                    )));
+                }
+                Err(Reject::new("panic", format!("the service panicked: {text}")).into())
+            }
+        }
+    }
+
+    fn hold(&mut self, assignment: Assignment, input: &Input<'_>, reason: &str) {
+        self.ownership.held(assignment);
+        self.pending.retain(|p| p.assignment != assignment);
+        let place = format!("{} {}/{}", self.service.name, input.topic, assignment.partition);
+        self.board.set(&place, &format!("held at offset {}: {reason}", input.record.offset));
+    }
+
+    /// Whether any partition is held.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.ownership.owned().any(|(_, phase)| phase == Phase::Held)
+    }
+}
