@@ -187,7 +187,8 @@ pub struct Want {
 
 /// One instance of a service in its group. Lives on one thread.
 pub trait Member: Send {
-    /// Waits up to `wait` for something to tell; fetches at most about `bytes_max` of records.
+    /// Waits up to `wait` for something to tell; fetches at most about `bytes_max` of records. An Effect is
+    /// given only what is durable: what it does in the world cannot be taken back.
     /// With `bytes_max` 0 no records are fetched, but everything else still comes.
     ///
     /// # Errors
@@ -212,12 +213,13 @@ pub trait Member: Send {
     /// [`BusError`] when the store cannot be read.
     fn state(&mut self, partition: u16, key: &[u8]) -> Result<Option<Arc<[u8]>>, BusError>;
 
-    /// Committed entries of the service's own table in key order: prefix, greater than `after`, at most `limit`.
+    /// Committed entries of one partition of the service's own table in key order: prefix, greater than `after`, at most `limit`.
     ///
     /// # Errors
     /// [`BusError`] when the store cannot be read.
     fn state_range(
         &mut self,
+        partition: u16,
         prefix: &[u8],
         after: &[u8],
         limit: usize,

@@ -589,13 +589,17 @@ impl Member for MemoryMember {
 
     fn state_range(
         &mut self,
+        partition: u16,
         prefix: &[u8],
         after: &[u8],
         limit: usize,
     ) -> Result<Vec<StoreEntry>, BusError> {
         let shared = self.bus.lock();
-        let own = shared.now.state.iter().filter(|((s, _, key), _)| {
-            *s == self.service && key.starts_with(prefix) && key.as_slice() > after
+        let own = shared.now.state.iter().filter(|((s, p, key), _)| {
+            *s == self.service
+                && *p == partition
+                && key.starts_with(prefix)
+                && key.as_slice() > after
         });
         Ok(own.take(limit).map(|((_, _, key), value)| (key.clone(), Arc::clone(value))).collect())
     }

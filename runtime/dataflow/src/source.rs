@@ -113,7 +113,7 @@ impl SourceStore for Core {
     ) -> Result<Vec<StoreEntry>, Failure> {
         let settled = self.settle_all();
         self.note(settled)?;
-        let read = self.member.state_range(prefix, after, limit);
+        let read = self.member.state_range(0, prefix, after, limit);
         self.note(read)
     }
 }

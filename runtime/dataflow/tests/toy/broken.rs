@@ -287,11 +287,12 @@ impl Member for BrokenMember {
 
     fn state_range(
         &mut self,
+        partition: u16,
         prefix: &[u8],
         after: &[u8],
         limit: usize,
     ) -> Result<Vec<StoreEntry>, BusError> {
-        self.member.state_range(prefix, after, limit)
+        self.member.state_range(partition, prefix, after, limit)
     }
 
     fn rewind(&mut self) -> Result<(), BusError> {
