@@ -4,6 +4,9 @@
 //! borrowed; [`schema`] says what each looks like, and the golden files keep it so.
 
 mod asyncapi;
+pub mod change;
+pub mod current;
+pub mod event;
 pub mod fields;
 pub mod json;
 pub mod notes;
