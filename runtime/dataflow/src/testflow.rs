@@ -10,6 +10,7 @@ use crate::board::Board;
 use crate::bus::{Bus, BusError};
 use crate::clock::ManualClock;
 use crate::contract::{Source, Transform, View};
+use crate::effect::{Effect, EffectWorker};
 use crate::flow::{Flow, partition_of};
 use crate::memory::{Faults, MemoryBus, Rng};
 use crate::source::{Round, SourceRunner};
@@ -28,6 +29,8 @@ const DOWN_MAX: u64 = 12;
 pub type TransformFactory = Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync>;
 /// Makes a Source.
 pub type SourceFactory = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
+/// Makes an Effect.
+pub type EffectFactory = Arc<dyn Fn() -> Box<dyn Effect> + Send + Sync>;
 /// Makes a View on whatever keeps its rows between crashes.
 pub type ViewFactory = Arc<dyn Fn() -> Box<dyn View> + Send + Sync>;
 
@@ -54,6 +57,11 @@ impl FaultPlan {
 }
 
 enum Part {
+    Effect {
+        service: String,
+        make: EffectFactory,
+        live: Option<Box<EffectWorker>>,
+    },
     Worker {
         service: String,
         make: TransformFactory,
@@ -138,6 +146,19 @@ impl TestFlow {
         self
     }
 
+    /// Adds instances of an Effect.
+    #[must_use]
+    pub fn effect(mut self, service: &str, instances: usize, make: EffectFactory) -> Self {
+        for _ in 0..instances {
+            self.parts.push(Part::Effect {
+                service: service.to_owned(),
+                make: Arc::clone(&make),
+                live: None,
+            });
+        }
+        self
+    }
+
     /// Adds a View.
     #[must_use]
     pub fn view(mut self, service: &str, make: ViewFactory) -> Self {
@@ -205,6 +226,7 @@ impl TestFlow {
             Some(Part::Worker { live, .. }) => *live = None,
             Some(Part::Sources { live, .. }) => *live = None,
             Some(Part::View { live, .. }) => *live = None,
+            Some(Part::Effect { live, .. }) => *live = None,
             None => {}
         }
     }
@@ -255,6 +277,19 @@ impl TestFlow {
                 let round =
                     live.as_mut().map_or(Ok(Round::Done), |runner| runner.step(Duration::ZERO))?;
                 Ok(round == Round::Busy)
+            }
+            Part::Effect { service, make, live } => {
+                if live.is_none() {
+                    let clock = Arc::clone(&self.clock) as _;
+                    *live = Some(Box::new(EffectWorker::join(
+                        &*self.seam,
+                        &self.flow,
+                        service,
+                        clock,
+                        make(),
+                    )?));
+                }
+                live.as_mut().map_or(Ok(false), |worker| worker.step(Duration::ZERO))
             }
             Part::View { service, make, live } => {
                 if live.is_none() {

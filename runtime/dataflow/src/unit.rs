@@ -254,8 +254,12 @@ impl UnitBuilder {
     }
 
     pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.write_at(0, key, value);
+    }
+
+    pub(crate) fn write_at(&mut self, partition: u16, key: &[u8], value: Option<&[u8]>) {
         self.staged.bytes += key.len() + value.map_or(0, <[u8]>::len);
-        self.writes.insert((0, key.to_vec()), value.map(Arc::from));
+        self.writes.insert((partition, key.to_vec()), value.map(Arc::from));
     }
 
     /// Keeps what the message wrote. Returns the state it set, if any.

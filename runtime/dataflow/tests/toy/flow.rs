@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dataflow::bus::Bus;
 use dataflow::contract::{Delivery, ViewPosition};
+use dataflow::effect::{Effect, Finished, Sent};
 use dataflow::flow::{Form, Kind, Retention, State};
 use dataflow::history::{Said, Verdict, compare, judge};
 use dataflow::memory::MemoryBus;
@@ -40,6 +42,7 @@ fn flow() -> Flow {
             topic("total", Retention::Compacted { tombstone_days: 7 }),
             topic("said", days),
             topic("summed", days),
+            topic("fetched", days),
         ],
         vec![
             service("read", Kind::Source, &[], &["in"], State::Own),
@@ -52,6 +55,7 @@ fn flow() -> Flow {
                 State::BackedBy("total".into()),
             ),
             service("sum", Kind::Transform, &["mid"], &["summed"], State::Own),
+            service("fetch", Kind::Effect, &["mid"], &["fetched"], State::Own),
             service("show", Kind::View, &["said"], &[], State::None),
         ],
     )
@@ -186,6 +190,52 @@ impl Transform for Sum {
     }
 }
 
+/// The world outside: slow, failing now and then, and closed to one key for a long time.
+struct Fetch {
+    jobs: Vec<(u64, String, u64)>,
+    rng: dataflow::memory::Rng,
+    closed_until: Arc<Mutex<u64>>,
+}
+
+impl Effect for Fetch {
+    fn begin(&mut self, ticket: u64, input: RecordRef<'_>) {
+        let key = String::from_utf8_lossy(input.key).into_owned();
+        self.jobs.push((ticket, key, number(input.value.unwrap_or_default())));
+    }
+
+    fn finished(&mut self, _wait: Duration) -> Vec<Finished> {
+        let mut closed = self.closed_until.lock().expect("one thread");
+        let mut finished = Vec::new();
+        let (rng, jobs) = (&mut self.rng, std::mem::take(&mut self.jobs));
+        for (ticket, key, seq) in jobs {
+            if rng.chance(50) {
+                self.jobs.push((ticket, key, seq));
+            } else if (key == "north-0" && *closed > 0) || rng.chance(15) {
+                *closed = closed.saturating_sub(1);
+                let failure = Failure::Retry {
+                    after: Duration::from_millis(rng.below(4000)),
+                    reason: "planted".into(),
+                };
+                finished.push((ticket, Err(failure)));
+            } else {
+                let sent = Sent {
+                    topic: "fetched".into(),
+                    key: key.clone().into_bytes(),
+                    value: Some(seq.to_string().into_bytes()),
+                    kind: "fetched".into(),
+                    version: seq,
+                };
+                finished.push((ticket, Ok(vec![sent])));
+            }
+        }
+        finished
+    }
+
+    fn forget(&mut self, ticket: u64) {
+        self.jobs.retain(|(t, _, _)| *t != ticket);
+    }
+}
+
 /// Rows of the view as a file would keep them: every transaction, so that a power cut can take the last ones.
 type Rows2 = BTreeMap<Vec<u8>, Vec<String>>;
 type Disk = Arc<Mutex<Vec<(ViewPosition, Rows2)>>>;
@@ -227,6 +277,18 @@ impl View for Show {
     }
 }
 
+/// An Effect on a world that closes one key for its first few tries.
+fn fetch(seed: u64) -> dataflow::testflow::EffectFactory {
+    let closed_until = Arc::new(Mutex::new(6));
+    Arc::new(move || {
+        Box::new(Fetch {
+            jobs: Vec::new(),
+            rng: dataflow::memory::Rng::new(seed),
+            closed_until: Arc::clone(&closed_until),
+        })
+    })
+}
+
 /// Runs the flow under a plan; `Err` says what the checker found.
 pub(crate) fn run(
     seed: u64,
@@ -249,6 +311,7 @@ pub(crate) fn run(
         .transform("pass", 2, Arc::new(|| Box::new(Pass)))
         .transform("count", 2, Arc::new(|| Box::new(Count)))
         .transform("sum", 1, Arc::new(|| Box::new(Sum)))
+        .effect("fetch", 2, fetch(seed))
         .view("show", Arc::new(move || Box::new(Show(Arc::clone(&view_disk)))))
         .on_power_cut(move |random| {
             let mut disk = cut_disk.lock().expect("one thread");
@@ -299,6 +362,17 @@ fn verdict(bus: &MemoryBus, disk: &Disk) -> Verdict {
     let mut verdict = judge(&inputs, &said, &dead);
     let wrong_end = inputs.iter().filter(|(k, s)| ends_dead(*s) != dead.contains(&(k.clone(), *s)));
     verdict.differing.extend(wrong_end.map(|(k, s)| format!("{k}#{s} ended in the wrong way")));
+
+    let mut fetched = Vec::new();
+    bus.each_record("fetched", |_, r| {
+        fetched.push(Said {
+            key: String::from_utf8_lossy(r.key).into_owned(),
+            seq: number(r.value.unwrap_or_default()),
+            part: 0,
+            parts: 1,
+        });
+    });
+    verdict.extend(judge(&inputs, &fetched, &dead));
 
     let mut totals: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     for (key, seq) in inputs.iter().filter(|(_, s)| !ends_dead(*s)) {
