@@ -48,6 +48,13 @@ fn united_states() {
             ("100 D St NW", "100||D|St||NW||", "100 D St NW"),
             ("9912 S. Avenue H", "9912|S|Avenue H|||||", "9912 S Avenue H"),
             ("4390 Highway 33", "4390||Highway 33|||||", "4390 Highway 33"),
+            ("4390 Hwy No. 33 S", "4390||Highway 33|||S||", "4390 Highway 33 S"),
+            (
+                "3665 Anderson County Rd 312",
+                "3665||Anderson County Road 312|||||",
+                "3665 Anderson County Road 312",
+            ),
+            ("173 IL Rte. 2", "173||IL Route 2|||||", "173 IL Route 2"),
             ("133 COUNTY ROAD KK", "133||County Road KK|||||", "133 County Road KK"),
             ("219 South Dearborn Second Floor", "219|S|Dearborn||||Fl 2|", "219 S Dearborn Fl 2"),
             ("1 Main St Apt #5", "1||Main|St|||5|", "1 Main St Apt 5"),

@@ -149,6 +149,24 @@ fn bare(text: &str) -> String {
     text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }
 
+/// Route words are written out by this crate; labels have them as the line had.
+fn routes(name: &str) -> String {
+    let mut name = name.to_owned();
+    let forms = [
+        ("HGHWY", "HWY"),
+        ("HIGHWAY", "HWY"),
+        ("HWYNO", "HWY"),
+        ("ROUTE", "RT"),
+        ("RTE", "RT"),
+        ("ROAD", "RD"),
+        ("AVENUE", "AVE"),
+    ];
+    for (short, long) in forms {
+        name = name.replace(short, long);
+    }
+    name
+}
+
 /// An identifier as this crate writes it: `Second` and `2nd` floors are `2`, `# 5` is `5`.
 fn identifier(label: &str) -> String {
     let plain = bare(label.trim().trim_start_matches("No"));
@@ -200,7 +218,7 @@ fn labelled_united_states_addresses() {
             standardize(&format!("1 X {}", row.suffix), Country::Us).street_suffix;
         let word = bare(&row.number);
         number.push(mine(&found.street_number) == if word == "ONE" { "1" } else { &word });
-        let same_name = mine(&found.street_name) == bare(&row.name);
+        let same_name = routes(&mine(&found.street_name)) == routes(&bare(&row.name));
         name.push(same_name);
         suffix.push(found.street_suffix == labelled_suffix);
         if !row.unit.is_empty() {
@@ -231,8 +249,8 @@ fn labelled_united_states_addresses() {
     }
     share("number", &number, 970);
     share("name", &name, 875);
-    share("suffix", &suffix, 945);
-    share("unit", &unit, 860);
+    share("suffix", &suffix, 950);
+    share("unit", &unit, 865);
 }
 
 #[test]
@@ -259,5 +277,5 @@ fn geocoder_acceptance_addresses() {
             );
         }
     }
-    share("acceptance addresses", &same, 830);
+    share("acceptance addresses", &same, 835);
 }
