@@ -5,7 +5,7 @@ import type { ExplainStep, Stage } from './listing';
 export interface ExplainRow {
   field: string;
   text: string;
-  /** True where the stage before it had this field with another value, or not at all. */
+  /** True where the stage before it had this field with another value, or not at all. A source's own columns have other names: nothing is compared with them. */
   fresh: boolean;
 }
 
@@ -31,13 +31,14 @@ function fieldsOf(value: unknown): Map<string, unknown> {
 }
 
 export function explainColumns(steps: readonly ExplainStep[]): ExplainColumn[] {
-  let before = new Map<string, unknown>();
+  let before: Map<string, unknown> | null = null;
   return steps.map((step) => {
+    const compared = before;
     const fields = fieldsOf(step.value);
     const rows = [...fields]
       .filter(([, value]) => value !== null && value !== undefined && value !== '')
-      .map(([field, value]) => ({ field: step.stage === 'raw' ? field : fieldName(field), text: valueText(value), fresh: step.stage !== 'raw' && valueText(before.get(field) ?? '') !== valueText(value) }));
-    before = fields;
+      .map(([field, value]) => ({ field: step.stage === 'raw' ? field : fieldName(field), text: valueText(value), fresh: compared !== null && valueText(compared.get(field) ?? '') !== valueText(value) }));
+    before = step.stage === 'raw' ? null : fields;
     return { step, title: stageTitles[step.stage] ?? step.stage, rows };
   });
 }

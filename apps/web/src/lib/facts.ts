@@ -77,7 +77,7 @@ function numberText(field: string, value: number, fields: Fields, locale?: strin
     const currency = fields['Currency'];
     return typeof currency === 'string' ? `${money(value, locale)} ${currency}` : money(value, locale);
   }
-  const unit = fields[`${field}Units`];
+  const unit = fields[`${field}Units`] ?? fields[field.replace(/Area$/, 'Units')];
   if (typeof unit === 'string') return area(value, unit, locale);
   if (field.endsWith('SquareFeet')) return area(value, 'Square Feet', locale);
   if (field.endsWith('Acres')) return area(value, 'Acres', locale);
@@ -86,7 +86,8 @@ function numberText(field: string, value: number, fields: Fields, locale?: strin
 
 export function factGroups(fields: Fields, locale?: string): FactGroup[] {
   const left = new Set(Object.keys(fields).filter((field) => !elsewhere.has(field) && !isEmpty(fields[field])));
-  for (const field of [...left]) if (field.endsWith('Units') && left.has(field.slice(0, -'Units'.length))) left.delete(field);
+  // A unit is said with its number, and says nothing without it.
+  for (const field of [...left]) if (field.endsWith('Units') && typeof fields[field] === 'string') left.delete(field);
   const fact = (field: string): Fact => ({ field, name: fieldName(field), text: factText(field, fields[field], fields, locale) });
   const named = groups.map(([title, names]) => ({ title, facts: names.filter((name) => left.delete(name)).map(fact) }));
   const more = { title: 'More', facts: [...left].sort().map(fact) };

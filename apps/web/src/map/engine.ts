@@ -13,8 +13,8 @@ setWorkerUrl(workerUrl);
 /** All of the contiguous states and the inhabited south of Canada. */
 export const home: Box = [-127, 24.5, -60, 57];
 
-/** The frame that can be looked at. */
-const frame: [number, number, number, number] = [-180, 4, -22, 84];
+/** The frame that can be looked at. Its west stays clear of the antimeridian: at 180 degrees exactly, the library wraps the view to it. */
+const frame: [number, number, number, number] = [-178, 4, -22, 84];
 
 export interface MapEvents {
   /** The view changed; `byReader` when a hand did it, not the page. */
@@ -79,6 +79,7 @@ export class ListingMap {
     const map = this.#map;
     map.on('error', (event) => this.#events.failed(event.error.message));
     map.on('load', () => void this.#begin());
+    map.once('idle', () => this.#foldCredits());
     map.on('moveend', () => {
       const byReader = this.#byPage === 0;
       if (!byReader) this.#byPage -= 1;
@@ -100,6 +101,12 @@ export class ListingMap {
     this.#show();
     this.#loadFine();
     this.#events.moved(this.box(), this.#map.getZoom(), false);
+  }
+
+  /** Where it would lie under the page's own controls, the line of sources waits behind its button. */
+  #foldCredits(): void {
+    const container = this.#map.getContainer();
+    if (container.clientWidth < 640) container.querySelector('.maplibregl-compact-show')?.classList.remove('maplibregl-compact-show');
   }
 
   #hover(key: unknown): void {
@@ -175,6 +182,12 @@ export class ListingMap {
     const map = this.#map;
     if (this.#fine || !this.#ready || map.getZoom() < fineZoom) return;
     this.#fine = true;
+    // Listings first: the fine borders would keep the worker from them.
+    map.once('idle', () => this.#addFine());
+  }
+
+  #addFine(): void {
+    const map = this.#map;
     map.addSource(fineSource, { type: 'geojson', data: fineData, tolerance: 0.3 });
     for (const { layer, before } of fineLayers(this.#theme)) map.addLayer(layer, before);
     const arrived = (event: { sourceId?: string }): void => {
@@ -224,7 +237,7 @@ export class ListingMap {
   paint(theme: Theme): void {
     if (theme === this.#theme || !this.#ready) return;
     this.#theme = theme;
-    const fine = this.#fine ? fineLayers(theme).map(({ layer }) => layer) : [];
+    const fine = fineLayers(theme).map(({ layer }) => layer).filter(({ id }) => this.#map.getLayer(id) !== undefined);
     for (const layer of [...mapStyle(theme).layers, ...fine])
       for (const [name, value] of Object.entries(layer.paint ?? {})) this.#map.setPaintProperty(layer.id, name as never, value as never);
     this.#show();

@@ -108,7 +108,7 @@ function listingLayers(p: Palette): LayerSpecification[] {
       id: 'clusters',
       type: 'symbol',
       source: 'clusters',
-      layout: { 'icon-image': ['get', 'picture'], 'icon-allow-overlap': true, 'icon-ignore-placement': true, 'symbol-sort-key': ['get', 'count'] },
+      layout: { 'icon-image': ['get', 'picture'], 'icon-allow-overlap': true, 'symbol-sort-key': ['get', 'count'] },
     },
   ];
 }

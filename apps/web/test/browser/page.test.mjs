@@ -1,0 +1,257 @@
+// The page in a real browser: against the market made by code, or against the gateway that CONVEYANCE_URL names.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { Market } from '../../dev/market.mjs';
+import { serve } from '../../dev/serve.mjs';
+
+const browserPath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const given = process.env['CONVEYANCE_URL'];
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const arguments_ = [
+  '--no-sandbox', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
+];
+
+const missing = !existsSync(browserPath)
+  ? `there is no browser at ${browserPath}; install Chromium or name one in CHROMIUM`
+  : given === undefined && !existsSync(fileURLToPath(new URL('../../dist/index.html', import.meta.url)))
+    ? 'the page is not built; run npm run build'
+    : null;
+if (missing !== null) console.log(`Browser tests are skipped: ${missing}.`);
+const skip = missing ?? false;
+
+const made = { skip: missing ?? (given === undefined ? false : 'needs the market made by code') };
+
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Market} */
+let market;
+/** @type {{ url: string, stop: () => Promise<unknown> }} */
+let server;
+/** @type {(pathname: string) => boolean} */
+let failing = () => false;
+
+before(async () => {
+  if (missing !== null) return;
+  market = new Market();
+  server = given === undefined ? await serve({ market, failing: (pathname) => failing(pathname) }) : { url: given.replace(/\/$/, ''), stop: async () => undefined };
+  browser = await chromium.launch({ executablePath: browserPath, args: arguments_ });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+const desktop = { width: 1440, height: 900 };
+const phone = { width: 390, height: 844 };
+
+/**
+ * Opens the page, hands it to the check, and then asks that the browser had nothing to complain about.
+ * @param {string} path
+ * @param {{ viewport?: typeof desktop, colorScheme?: 'light' | 'dark', complaints?: RegExp }} options
+ * @param {(page: import('playwright-core').Page) => Promise<void>} check
+ */
+async function visit(path, { viewport = desktop, colorScheme = 'light', complaints }, check) {
+  const context = await browser.newContext({ viewport, colorScheme });
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const said = [];
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && said.push(message.text()));
+  page.on('pageerror', (error) => said.push(String(error)));
+  await page.goto(server.url + path);
+  try {
+    await check(page);
+    assert.deepEqual(said.filter((text) => complaints === undefined || !complaints.test(text)), []);
+  } finally {
+    await context.close();
+  }
+}
+
+/** @param {import('playwright-core').Page} page */
+const search = (page) => page.evaluate(() => location.pathname + decodeURIComponent(location.search));
+
+/** @param {import('playwright-core').Page} page */
+const total = async (page) => Number((await page.locator('.list h1').innerText()).replace(/\D/g, ''));
+
+test('the list is there before the map library', { skip }, async () => {
+  await visit('/', {}, async (page) => {
+    /** @type {string[]} */
+    const order = [];
+    page.on('request', (request) => /\/assets\/engine-.*\.js/.test(request.url()) && order.push('map library'));
+    await page.reload({ waitUntil: 'commit' });
+    const cards = page.locator('.card').first().waitFor().then(() => order.push('list'));
+    await page.locator('.maplibregl-canvas').waitFor();
+    await cards;
+    const times = await page.evaluate(() => {
+      const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByType('resource'));
+      const of = (/** @type {RegExp} */ pattern) => entries.find((entry) => pattern.test(entry.name));
+      return { listings: of(/\/listings\?/)?.responseEnd ?? Infinity, library: of(/\/assets\/engine-.*\.js/)?.startTime ?? -1 };
+    });
+    assert.ok(times.library >= times.listings, `the library was asked for at ${times.library} ms, the listings were there at ${times.listings} ms`);
+    assert.ok(order.includes('map library') && order.includes('list'));
+  });
+});
+
+test('filters are in the address, and the address is the filters', made, async () => {
+  await visit('/', {}, async (page) => {
+    await page.locator('.card').first().waitFor();
+    const all = await total(page);
+    await page.getByRole('button', { name: 'Status' }).click();
+    await page.getByRole('checkbox', { name: /^Pending/ }).check();
+    await page.waitForURL(/status=Pending/);
+    await page.waitForFunction((before) => Number(document.querySelector('.list h1')?.textContent?.replace(/\D/g, '')) < before, all);
+    const pending = await total(page);
+    assert.ok(pending > 0);
+    const badges = (await page.locator('.card .badge .badge').allTextContents()).map((text) => text.trim());
+    assert.deepEqual([...new Set(badges)], ['Pending']);
+
+    await page.reload();
+    await page.locator('.card').first().waitFor();
+    assert.equal(await total(page), pending);
+
+    await page.goBack();
+    await page.waitForFunction((before) => Number(document.querySelector('.list h1')?.textContent?.replace(/\D/g, '')) === before, all);
+    assert.equal(await search(page), '/');
+  });
+});
+
+test('a listing opens and closes by keyboard', { skip }, async () => {
+  await visit('/', {}, async (page) => {
+    await page.locator('.card').nth(2).waitFor();
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('type')), 'search');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    const key = await page.evaluate(() => document.activeElement?.getAttribute('data-key'));
+    assert.equal(key, await page.locator('.card').nth(1).getAttribute('data-key'));
+    await page.keyboard.press('Enter');
+    await page.locator('.detail dl').first().waitFor();
+    assert.equal(await search(page), `/listing/${key}`);
+    await page.keyboard.press('Escape');
+    await page.locator('.detail').waitFor({ state: 'detached' });
+    assert.equal(await search(page), '/');
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-key')), key);
+  });
+});
+
+test('a link to a listing opens it over its search', made, async () => {
+  const entry = [...market.entries.values()].find(({ events }) => events.some((event) => event.type === 'price'));
+  assert.ok(entry);
+  const { ListingKey: key } = entry.summary;
+  await visit(`/listing/${key}?state=${entry.summary.StateOrProvince}`, {}, async (page) => {
+    await page.locator('.detail figure svg').waitFor();
+    assert.equal(await page.locator('.detail ol li').count(), entry.events.length);
+    await page.getByRole('button', { name: 'Why does it say this?' }).click();
+    assert.deepEqual(await page.locator('.detail h4').allInnerTexts(), ['Raw', 'Mapped', 'Tracked', 'Published']);
+    await page.getByRole('button', { name: 'Close' }).click();
+    assert.equal(await search(page), `/?state=${entry.summary.StateOrProvince}`);
+  });
+});
+
+test('moving the map moves the search', made, async () => {
+  await visit('/?box=-122.55,47.4,-121.9,47.8', {}, async (page) => {
+    await page.locator('.follow').waitFor();
+    const before = await search(page);
+    await page.waitForResponse(/\/map\?/);
+    await page.locator('.maplibregl-ctrl-zoom-in').click();
+    await page.waitForFunction((address) => location.pathname + decodeURIComponent(location.search) !== address, before);
+    assert.match(await search(page), /^\/\?box=-?[\d.]+,[\d.]+,-?[\d.]+,[\d.]+$/);
+  });
+});
+
+test('what changes while one looks is told without moving the list', made, async () => {
+  await visit('/', {}, async (page) => {
+    await page.locator('.card').first().waitFor();
+    const first = await page.locator('.card').first().getAttribute('data-key');
+    const added = market.step(0, Date.now() + 1000);
+    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    const news = page.getByRole('button', { name: '1 new above' });
+    await news.waitFor();
+    assert.equal(await page.locator('.card').first().getAttribute('data-key'), first);
+    await news.click();
+    await page.locator(`.card[data-key="${added}"]`).waitFor();
+    assert.equal(await page.locator('.card').first().getAttribute('data-key'), added);
+  });
+});
+
+test('a failure is told, and can be tried again', made, async () => {
+  failing = (pathname) => pathname === '/listings';
+  await visit('/', { complaints: /503/ }, async (page) => {
+    await page.getByRole('alert').waitFor();
+    assert.match(await page.getByRole('alert').innerText(), /The server failed to answer\.\s+The views are being rebuilt/);
+    failing = () => false;
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.locator('.card').first().waitFor();
+  });
+  failing = () => false;
+});
+
+test('nothing found says what to do', made, async () => {
+  await visit('/?q=nowhere-at-all', {}, async (page) => {
+    await page.getByText('Nothing matches').waitFor();
+    await page.getByRole('button', { name: 'Reset all filters' }).click();
+    await page.locator('.card').first().waitFor();
+    assert.equal(await search(page), '/');
+  });
+});
+
+test('a narrow screen switches between list and map, and filters from a sheet', made, async () => {
+  await visit('/', { viewport: phone }, async (page) => {
+    await page.locator('.card').first().waitFor();
+    assert.equal(await page.locator('.maplibregl-canvas').count(), 0);
+    await page.getByRole('button', { name: 'Map', exact: true }).click();
+    await page.locator('.follow').waitFor();
+    assert.equal(await search(page), '/?view=map');
+    await page.getByRole('button', { name: 'List', exact: true }).click();
+    await page.getByRole('button', { name: 'Filters' }).click();
+    await page.getByRole('dialog', { name: 'Filters' }).waitFor();
+    await page.getByRole('button', { name: '3+' }).first().click();
+    await page.waitForURL(/beds_min=3/);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.getByRole('dialog', { name: 'Filters' }).isVisible(), false);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is wider than the screen');
+  });
+});
+
+for (const [name, path, viewport, colorScheme, ready] of /** @type {const} */ ([
+  ['search', '/', desktop, 'light', '.follow'],
+  ['search, dark', '/', desktop, 'dark', '.follow'],
+  ['listing', 'listing', desktop, 'light', '.detail dl'],
+  ['listing, dark', 'listing', desktop, 'dark', '.detail dl'],
+  ['search on a phone', '/', phone, 'light', '.card'],
+]))
+  test(`axe finds nothing serious: ${name}`, made, async () => {
+    const open = path === 'listing' ? `/listing/${[...market.entries.keys()][3]}` : path;
+    await visit(open, { viewport, colorScheme }, async (page) => {
+      await page.locator(ready).first().waitFor();
+      await page.locator('.card').first().waitFor();
+      await page.waitForTimeout(250);
+      await page.evaluate(axe);
+      // @ts-expect-error axe has put itself there just now.
+      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+      const serious = violations.filter((/** @type {{ impact: string }} */ { impact }) => impact === 'serious' || impact === 'critical');
+      assert.deepEqual(serious.map((/** @type {any} */ v) => `${v.id}: ${v.nodes.map((/** @type {any} */ n) => n.target + ' ' + n.failureSummary).join('; ')}`), []);
+    });
+  });
+
+test('nothing moves once it is there', made, async () => {
+  await visit('/', {}, async (page) => {
+    await page.addInitScript(() => {
+      Object.assign(globalThis, { moved: 0 });
+      // @ts-expect-error Layout shifts are not in the standard types.
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => (globalThis.moved += entry.value))).observe({ type: 'layout-shift', buffered: true });
+    });
+    await page.reload();
+    await page.locator('.follow').waitFor();
+    await page.locator('.maplibregl-ctrl-attrib').waitFor();
+    // @ts-expect-error Set by the script above.
+    const moved = await page.evaluate(() => globalThis.moved);
+    assert.ok(moved < 0.02, `layout shift of ${moved}`);
+  });
+});
