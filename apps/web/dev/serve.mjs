@@ -38,13 +38,14 @@ function fileOf(pathname) {
 }
 
 /**
- * Starts a server on the port, or on any free one. `failing` is asked for each path of the interface whether it shall fail.
- * @param {{ market: Market, port?: number, failing?: (pathname: string) => boolean }} options
+ * Starts a server on the port, or on any free one. `failing` is asked for each path of the interface, and gives the status it shall fail with.
+ * @param {{ market: Market, port?: number, failing?: (pathname: string) => number | false }} options
  */
 export async function serve({ market, port = 0, failing = () => false }) {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
-    const given = failing(url.pathname) ? refuse(503, 'catching_up', 'The views are being rebuilt; try again in a minute.') : answer(market, url);
+    const status = failing(url.pathname);
+    const given = status === false ? answer(market, url) : refuse(status, 'failing', 'The views are being rebuilt; try again in a minute.');
     if (given !== null) {
       response.writeHead(given.status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(given.body));

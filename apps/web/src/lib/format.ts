@@ -14,10 +14,10 @@ const minus = '\u2212';
 
 export function priceOf(listing: Pick<Summary, 'StandardStatus' | 'ListPrice' | 'ClosePrice' | 'TaxAssessedValue' | 'Currency'>): Price | null {
   const currency = listing.Currency ?? 'USD';
-  if (listing.StandardStatus === 'Closed' && listing.ClosePrice !== undefined) return { amount: listing.ClosePrice, currency, kind: 'closed' };
-  if (listing.ListPrice !== undefined) return { amount: listing.ListPrice, currency, kind: 'list' };
-  if (listing.ClosePrice !== undefined) return { amount: listing.ClosePrice, currency, kind: 'closed' };
-  if (listing.TaxAssessedValue !== undefined) return { amount: listing.TaxAssessedValue, currency, kind: 'assessed' };
+  if (listing.StandardStatus === 'Closed' && typeof listing.ClosePrice === 'number') return { amount: listing.ClosePrice, currency, kind: 'closed' };
+  if (typeof listing.ListPrice === 'number') return { amount: listing.ListPrice, currency, kind: 'list' };
+  if (typeof listing.ClosePrice === 'number') return { amount: listing.ClosePrice, currency, kind: 'closed' };
+  if (typeof listing.TaxAssessedValue === 'number') return { amount: listing.TaxAssessedValue, currency, kind: 'assessed' };
   return null;
 }
 

@@ -79,7 +79,6 @@ export class ListingMap {
     const map = this.#map;
     map.on('error', (event) => this.#events.failed(event.error.message));
     map.on('load', () => void this.#begin());
-    map.once('idle', () => this.#foldCredits());
     map.on('moveend', () => {
       const byReader = this.#byPage === 0;
       if (!byReader) this.#byPage -= 1;
@@ -101,12 +100,6 @@ export class ListingMap {
     this.#show();
     this.#loadFine();
     this.#events.moved(this.box(), this.#map.getZoom(), false);
-  }
-
-  /** Where it would lie under the page's own controls, the line of sources waits behind its button. */
-  #foldCredits(): void {
-    const container = this.#map.getContainer();
-    if (container.clientWidth < 640) container.querySelector('.maplibregl-compact-show')?.classList.remove('maplibregl-compact-show');
   }
 
   #hover(key: unknown): void {

@@ -32,7 +32,7 @@ let browser;
 let market;
 /** @type {{ url: string, stop: () => Promise<unknown> }} */
 let server;
-/** @type {(pathname: string) => boolean} */
+/** @type {(pathname: string) => number | false} */
 let failing = () => false;
 
 before(async () => {
@@ -154,6 +154,31 @@ test('a link to a listing opens it over its search', made, async () => {
   });
 });
 
+test('why it says this is for operators only', made, async () => {
+  failing = (pathname) => pathname.endsWith('/explain') && 403;
+  await visit(`/listing/${[...market.entries.keys()][0]}`, { complaints: /403/ }, async (page) => {
+    const refused = page.waitForResponse(/\/explain$/);
+    await page.reload();
+    await refused;
+    await page.locator('.detail dl').first().waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Why does it say this?' }).count(), 0);
+    assert.equal(await page.getByRole('alert').count(), 0);
+  });
+  failing = () => false;
+});
+
+test('a card and its pin are marked together, in either light', made, async () => {
+  await visit('/?box=-122.36,47.58,-122.26,47.66', {}, async (page) => {
+    await page.locator('.follow').waitFor();
+    await page.locator('.card').nth(1).hover();
+    await page.locator('.marked-pin').waitFor({ state: 'attached' });
+    assert.match(await page.locator('.marked-pin').innerText(), /^\$[\d.]+[KM]$/);
+    await page.getByRole('button', { name: 'Use dark colours' }).click();
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).colorScheme), 'dark');
+    await page.getByRole('button', { name: 'Use light colours' }).waitFor();
+  });
+});
+
 test('moving the map moves the search', made, async () => {
   await visit('/?box=-122.55,47.4,-121.9,47.8', {}, async (page) => {
     await page.locator('.follow').waitFor();
@@ -181,7 +206,7 @@ test('what changes while one looks is told without moving the list', made, async
 });
 
 test('a failure is told, and can be tried again', made, async () => {
-  failing = (pathname) => pathname === '/listings';
+  failing = (pathname) => pathname === '/listings' && 503;
   await visit('/', { complaints: /503/ }, async (page) => {
     await page.getByRole('alert').waitFor();
     assert.match(await page.getByRole('alert').innerText(), /The server failed to answer\.\s+The views are being rebuilt/);
