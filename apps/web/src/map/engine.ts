@@ -41,6 +41,7 @@ export class ListingMap {
   #theme: Theme;
   #answer: MapAnswer = { total: 0, clusters: [], pins: [] };
   #ready = false;
+  #answered = false;
   #fine = false;
   #byPage = 0;
   #mark: Marker | null = null;
@@ -73,6 +74,8 @@ export class ListingMap {
     this.#listen();
     this.#sizes = new ResizeObserver(() => this.#map.resize());
     this.#sizes.observe(container);
+    // What to show can be asked for while the base is still being drawn.
+    events.moved(this.box(), this.#map.getZoom(), false);
   }
 
   #listen(): void {
@@ -99,7 +102,6 @@ export class ListingMap {
     this.#ready = true;
     this.#show();
     this.#loadFine();
-    this.#events.moved(this.box(), this.#map.getZoom(), false);
   }
 
   #hover(key: unknown): void {
@@ -145,7 +147,10 @@ export class ListingMap {
 
   show(answer: MapAnswer): void {
     this.#answer = answer;
-    if (this.#ready) this.#show();
+    this.#answered = true;
+    if (!this.#ready) return;
+    this.#show();
+    this.#loadFine();
   }
 
   #show(): void {
@@ -173,7 +178,7 @@ export class ListingMap {
   /** Fetches the fine borders the first time someone is near enough to see them. */
   #loadFine(): void {
     const map = this.#map;
-    if (this.#fine || !this.#ready || map.getZoom() < fineZoom) return;
+    if (this.#fine || !this.#ready || !this.#answered || map.getZoom() < fineZoom) return;
     this.#fine = true;
     // Listings first: the fine borders would keep the worker from them.
     map.once('idle', () => this.#addFine());
