@@ -90,6 +90,27 @@ impl Moment {
             .from_offset(zone_minutes(zone)?)
     }
 
+    /// The moment so many milliseconds after 1970 began; `None` outside the years 1 to 9999.
+    #[must_use]
+    pub fn from_ms(ms: i64) -> Option<Self> {
+        const DAY_MS: i64 = 86_400_000;
+        // Days since 0000-03-01, in eras of 400 years (Howard Hinnant's civil_from_days).
+        let days = ms.div_euclid(DAY_MS) + 719_468;
+        let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let march_month = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * march_month + 2) / 5 + 1;
+        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let day = Self::day(
+            u32::try_from(year).ok()?,
+            u32::try_from(month).ok()?,
+            u32::try_from(day).ok()?,
+        )?;
+        Some(Self { ms: u32::try_from(ms.rem_euclid(DAY_MS)).ok()?, ..day })
+    }
+
     /// Appends `2022-01-31`.
     pub fn write_date(self, out: &mut Vec<u8>) {
         put(out, self.year, 4);
@@ -181,6 +202,19 @@ fn put(out: &mut Vec<u8>, number: u32, width: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milliseconds_become_moments() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+            (1_700_000_000_000, "2023-11-14T22:13:20.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Moment::from_ms(ms).map(|m| m.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!(Moment::from_ms(i64::MAX), None);
+    }
     use proptest::prelude::*;
 
     fn check(text: &str, expect: Option<&str>) {

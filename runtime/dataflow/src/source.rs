@@ -215,6 +215,12 @@ impl SourceRunner {
         self.lanes.iter().filter(|l| l.state == LaneState::Held).map(|l| l.name.clone()).collect()
     }
 
+    /// Whether no lane is open: each is done or held, and everything read is committed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.core.in_flight.is_empty() && self.lanes.iter().all(|l| l.state != LaneState::Open)
+    }
+
     fn next_lane(&mut self, now_ms: i64) -> Option<usize> {
         let count = self.lanes.len();
         let at = (0..count).map(|n| (self.turn + n) % count).find(|at| {

@@ -62,5 +62,5 @@ pub(super) const LOT_SIZE_UNITS: &[&str] = &["Acres", "Square Feet", "Square Met
 /// `StreetDirPrefix` and `StreetDirSuffix`.
 pub(super) const STREET_DIRECTION: &[&str] = &["E", "N", "NE", "NW", "S", "SE", "SW", "W"];
 
-/// `PlaceMethod`, ours: where latitude and longitude come from.
-pub(super) const PLACE_METHOD: &[&str] = &["feed", "postal code", "locality"];
+/// `PlaceMethod`, ours: whether latitude and longitude are the feed's, or the middle of something larger.
+pub(super) const PLACE_METHOD: &[&str] = &["feed", "fsa", "locality", "postal_code", "region"];

@@ -1,0 +1,207 @@
+//! The command line, as clap reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+/// Streaming ETL for real-estate listings of the US and Canada.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Begin with `conveyance up --demo` and open the address it prints."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything in one process and serve the page.
+    #[command(
+        after_help = "Example: conveyance up --demo\nExample: conveyance up --feeds feeds.toml --data /var/lib/conveyance"
+    )]
+    Up(Up),
+    /// Read feeds once, to their end, and say what came of each row.
+    #[command(
+        after_help = "Example: conveyance load --feeds examples/real-data.toml --data ./conveyance-data --json"
+    )]
+    Load(Load),
+    /// Print the flow table: services, topics, and what reads and writes what.
+    #[command(after_help = "Example: conveyance flow")]
+    Flow {
+        /// As JSON, on one line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is not done yet, for each service and partition, and what is wrong now.
+    #[command(after_help = "Example: conveyance lag --data ./conveyance-data")]
+    Lag(Folder),
+    /// Messages that could not be used, each with its reason.
+    #[command(subcommand, after_help = "Example: conveyance dead-letters list --service normalize")]
+    DeadLetters(DeadLetters),
+    /// Send the archive of raw rows through today's mapping; what comes out different is a `corrected` event.
+    #[command(
+        after_help = "Example: conveyance replay --feed calgary   (then run `conveyance up` or `load`, if nothing runs)"
+    )]
+    Replay {
+        /// Which data.
+        #[command(flatten)]
+        folder: Folder,
+        /// Only this feed.
+        #[arg(long)]
+        feed: Option<String>,
+    },
+    /// Where a listing comes from: raw, mapped, tracked, each with time, place and notes.
+    #[command(after_help = "Example: conveyance explain king-county:7129300520")]
+    Explain {
+        /// Which data.
+        #[command(flatten)]
+        folder: Folder,
+        /// The ListingKey, FEED:KEY.
+        key: String,
+    },
+    /// Recompute and compare: events folded = current = views. Exit code 2 when something differs.
+    #[command(after_help = "Example: conveyance check --data ./conveyance-data --json")]
+    Check(Folder),
+    /// Look at mapping packs, and confirm large deletes.
+    #[command(
+        subcommand,
+        after_help = "Example: conveyance feeds check packs/calgary.toml assessment-2022.csv"
+    )]
+    Feeds(FeedsCommand),
+    /// Print the AsyncAPI 3 document of the topics.
+    #[command(after_help = "Example: conveyance asyncapi > asyncapi.json")]
+    Asyncapi,
+}
+
+/// Which data a command works on, and how it answers.
+#[derive(Debug, Clone, Args)]
+pub struct Folder {
+    /// The data folder.
+    #[arg(long, default_value = "conveyance-data")]
+    pub data: PathBuf,
+    /// One JSON object on one line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Folder {
+    /// Prints an answer in the form that was asked for.
+    pub fn print(&self, value: &Value, human: fn(&Value)) {
+        if self.json {
+            crate::print::line(value);
+        } else {
+            human(value);
+        }
+    }
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// A synthetic market as the feed: no download, no licence.
+    #[arg(long, required_unless_present = "feeds", conflicts_with = "feeds")]
+    pub demo: bool,
+    /// Your feeds.
+    #[arg(long)]
+    pub feeds: Option<PathBuf>,
+    /// The data folder; made when it is not there.
+    #[arg(long, default_value = "conveyance-data")]
+    pub data: PathBuf,
+    /// The folder that file patterns in feeds.toml are relative to.
+    #[arg(long, env = "CONVEYANCE_DATA", default_value = "../shared/data")]
+    pub input: PathBuf,
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:7080")]
+    pub listen: SocketAddr,
+    /// Listings of the synthetic market.
+    #[arg(long, default_value_t = 20_000)]
+    pub listings: u64,
+    /// Changes a second of the synthetic market.
+    #[arg(long, default_value_t = 5.0)]
+    pub rate: f64,
+}
+
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub struct Load {
+    /// The feeds.
+    #[arg(long)]
+    pub feeds: PathBuf,
+    /// Which data, and how to answer.
+    #[command(flatten)]
+    pub folder: Folder,
+    /// The folder that file patterns in feeds.toml are relative to.
+    #[arg(long, env = "CONVEYANCE_DATA", default_value = "../shared/data")]
+    pub input: PathBuf,
+}
+
+/// `dead-letters`.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// The newest, with reasons counted.
+    List {
+        /// Which data.
+        #[command(flatten)]
+        folder: Folder,
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// One of them, whole.
+    Show {
+        /// Which data.
+        #[command(flatten)]
+        folder: Folder,
+        /// As listed: service/partition/offset.
+        id: String,
+    },
+    /// Send them back to the service that refused them.
+    Redrive {
+        /// Which data.
+        #[command(flatten)]
+        folder: Folder,
+        /// As listed.
+        ids: Vec<String>,
+        /// All that were not sent back yet.
+        #[arg(long)]
+        all: bool,
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+    },
+}
+
+/// `feeds`.
+#[derive(Debug, Subcommand)]
+pub enum FeedsCommand {
+    /// Lint a mapping pack, and try it on a file.
+    Check {
+        /// The pack.
+        pack: PathBuf,
+        /// A file of the feed.
+        file: Option<PathBuf>,
+        /// One JSON object on one line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say that the deletes of a snapshot, held because there are so many, are right.
+    Confirm {
+        /// Which data.
+        #[command(flatten)]
+        folder: Folder,
+        /// The feed.
+        feed: String,
+        /// The snapshot, as the report names it.
+        snapshot: String,
+    },
+}

@@ -1,0 +1,127 @@
+//! What an operator asks of a log: each is a function from a request to a JSON value, so that it is the same
+//! whether the log is opened here or asked through the socket of the process that holds it.
+
+mod check;
+mod dead_letters;
+mod explain;
+mod lag;
+mod replay;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use bus_sqlite::SqliteBus;
+use dataflow::{Board, Flow};
+use ingest::Confirmations;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use explain::explain;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Request {
+    /// What is not done yet, for each service and partition, and what is wrong.
+    Lag,
+    /// Dead letters, the newest first.
+    DeadLetters {
+        /// Only of this service.
+        service: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One dead letter whole.
+    ShowDeadLetter {
+        /// As listed: `service/partition/offset`.
+        id: String,
+    },
+    /// Sends dead letters back to the service that refused them.
+    Redrive {
+        /// As listed; all that are not redriven yet when empty.
+        ids: Vec<String>,
+        /// Only of this service.
+        service: Option<String>,
+    },
+    /// Where a listing comes from and why it says what it says.
+    Explain {
+        /// The key.
+        key: String,
+    },
+    /// Recomputes and compares.
+    Check,
+    /// Sends the archive of raw rows through today's mapping.
+    Replay {
+        /// Only this feed.
+        feed: Option<String>,
+    },
+    /// Says that held deletes are right.
+    Confirm {
+        /// The feed.
+        feed: String,
+        /// What to confirm.
+        snapshot: String,
+    },
+}
+
+/// What the tools work on.
+#[derive(Clone)]
+pub struct Tools {
+    /// The log.
+    pub bus: Arc<SqliteBus>,
+    /// The wiring.
+    pub flow: Arc<Flow>,
+    /// The data folder.
+    pub dir: PathBuf,
+    /// Conditions of the running services; empty when nothing runs.
+    pub board: Board,
+    /// Held deletes of the running feeds.
+    pub confirmations: Confirmations,
+}
+
+impl Tools {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// One text for the person who asked.
+    pub fn answer(&self, request: &Request) -> Result<Value> {
+        match request {
+            Request::Lag => lag::lag(self),
+            Request::DeadLetters { service, limit } => {
+                dead_letters::list(self, service.as_deref(), *limit)
+            }
+            Request::ShowDeadLetter { id } => dead_letters::show(self, id),
+            Request::Redrive { ids, service } => {
+                dead_letters::redrive(self, ids, service.as_deref())
+            }
+            Request::Explain { key } => explain(&*self.bus, &self.flow, key),
+            Request::Check => check::check(self),
+            Request::Replay { feed } => replay::replay(self, feed.as_deref()),
+            Request::Confirm { feed, snapshot } => {
+                let held =
+                    self.confirmations.confirm(feed, snapshot).map_err(anyhow::Error::msg)?;
+                Ok(
+                    serde_json::json!({"confirmed": snapshot, "deletes": held.deletes, "of": held.of}),
+                )
+            }
+        }
+    }
+
+    /// Whether a request changes the log, so that it has to be opened for work.
+    #[must_use]
+    pub fn writes(request: &Request) -> bool {
+        matches!(request, Request::Redrive { .. } | Request::Replay { .. })
+    }
+}
+
+/// A value of a message, as JSON where it is JSON.
+fn json_or_text(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// Milliseconds since 1970 as a timestamp.
+fn time_text(ms: i64) -> String {
+    messages::time::Moment::from_ms(ms).map_or_else(|| ms.to_string(), |m| m.to_string())
+}

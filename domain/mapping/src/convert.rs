@@ -1,0 +1,426 @@
+//! From the text of a column to the one form of a value of a RESO field.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use address::StateOrProvince;
+use messages::Decimal;
+use messages::json::{Value, items, members, write_str};
+
+use crate::forms::DateForms;
+
+/// Most items of a list that are carried.
+pub(crate) const ITEMS_MAX: usize = 500;
+/// Longest item of a list, in bytes.
+const ITEM_MAX: usize = 200;
+/// Longest locked or open lookup value, in bytes.
+const LOOKUP_MAX: usize = 200;
+
+/// How a text becomes a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Convert {
+    Money,
+    Integer,
+    Decimal { scale: u8, shift: i32 },
+    Text { max: usize, title: bool },
+    Date(DateForms),
+    Timestamp(DateForms),
+    Boolean { yes: Vec<String>, no: Vec<String> },
+    Locked(&'static [&'static str]),
+    Open { title: bool },
+    State,
+    Country,
+    List { separator: char },
+    Media,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) code: &'static str,
+    /// Follows the value in a sentence: "is not a number".
+    pub(crate) says: Cow<'static, str>,
+}
+
+impl Problem {
+    pub(crate) const fn new(code: &'static str, says: &'static str) -> Self {
+        Self { code, says: Cow::Borrowed(says) }
+    }
+}
+
+/// How a conversion went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// The value was appended.
+    Value,
+    /// It was, but not quite as it came.
+    Changed(Problem),
+    /// There is no value.
+    Nothing,
+}
+
+type Converted = Result<Done, Problem>;
+
+impl Convert {
+    /// Appends the value that `text` (trimmed, not empty) says.
+    pub(crate) fn text(&self, text: &str, out: &mut Vec<u8>) -> Converted {
+        match self {
+            Self::Money => money(text, out),
+            Self::Integer => integer(text, out),
+            Self::Decimal { scale, shift } => decimal(text, *scale, *shift, out),
+            Self::Text { max, title } => words(text, *max, *title, out),
+            Self::Date(forms) => {
+                let day = forms.day(text).ok_or(NOT_A_DATE)?;
+                quoted(out, |out| day.write_date(out))
+            }
+            Self::Timestamp(forms) => {
+                let moment = forms.moment(text).ok_or(NOT_A_DATE)?;
+                quoted(out, |out| moment.write(out))
+            }
+            Self::Boolean { yes, no } => boolean(text, yes, no, out),
+            Self::Locked(values) => locked(text, values, out),
+            Self::Open { title } => words(text, LOOKUP_MAX, *title, out),
+            Self::State => state(text, out),
+            Self::Country => country(text, out),
+            Self::List { separator } => list(text.split(*separator).map(Cow::Borrowed), None, out),
+            Self::Media => urls(text, out),
+        }
+    }
+}
+
+pub(crate) const NOT_A_DATE: Problem =
+    Problem::new("impossible_date", "is not a date in the form that the pack says");
+const NOT_A_NUMBER: Problem = Problem::new("unreadable_number", "is not a number");
+
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Converted {
+    out.push(b'"');
+    write(out);
+    out.push(b'"');
+    Ok(Done::Value)
+}
+
+/// A number as people write it: `$1,000`, `(none)` as `-`, spaces around. `None` for the dash.
+pub(crate) fn number(text: &str) -> Result<Option<Decimal>, Problem> {
+    if let Some(number) = Decimal::parse(text) {
+        return Ok(Some(number));
+    }
+    if matches!(text, "-" | "–" | "—") {
+        return Ok(None);
+    }
+    let (sign, bare) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let bare = ["CA$", "US$", "C$", "$"]
+        .iter()
+        .find_map(|mark| bare.strip_prefix(mark))
+        .unwrap_or(bare)
+        .trim();
+    let (whole, rest) = bare.split_at(bare.find('.').unwrap_or(bare.len()));
+    if bare == "-" {
+        return Ok(None);
+    }
+    if !bare.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        || whole.contains(',') && !grouped(whole)
+    {
+        return Err(NOT_A_NUMBER);
+    }
+    let plain: String = [sign].into_iter().chain(whole.split(',')).chain([rest]).collect();
+    Decimal::parse(&plain).map(Some).ok_or(NOT_A_NUMBER)
+}
+
+/// Whether commas stand where thousands end: `1,5` is another language's decimal, and no number of ours.
+fn grouped(whole: &str) -> bool {
+    let digits = |group: &str| group.bytes().all(|b| b.is_ascii_digit());
+    let mut groups = whole.split(',');
+    groups.next().is_some_and(|first| (1..=3).contains(&first.len()) && digits(first))
+        && groups.all(|group| group.len() == 3 && digits(group))
+}
+
+fn money(text: &str, out: &mut Vec<u8>) -> Converted {
+    let Some(amount) = number(text)? else { return Ok(Done::Nothing) };
+    if amount.is_negative() {
+        return Err(Problem::new("negative_amount", "is below zero"));
+    }
+    amount.round(2).write(out);
+    if amount.scale() > 2 {
+        return Ok(Done::Changed(Problem::new(
+            "rounded",
+            "has more than two digits behind the point, and was rounded",
+        )));
+    }
+    Ok(Done::Value)
+}
+
+fn integer(text: &str, out: &mut Vec<u8>) -> Converted {
+    let Some(number) = number(text)? else { return Ok(Done::Nothing) };
+    if number.scale() > 0 {
+        return Err(Problem::new("not_whole", "is not a whole number"));
+    }
+    number.write(out);
+    Ok(Done::Value)
+}
+
+fn decimal(text: &str, scale: u8, shift: i32, out: &mut Vec<u8>) -> Converted {
+    let Some(number) = number(text)? else { return Ok(Done::Nothing) };
+    number.shift(shift).ok_or(NOT_A_NUMBER)?.round(scale).write(out);
+    Ok(Done::Value)
+}
+
+fn words(text: &str, max: usize, title: bool, out: &mut Vec<u8>) -> Converted {
+    let mut words = collapse(text);
+    if title && let Some(titled) = address::tidy_city(&words, address::Country::Us) {
+        words = Cow::Owned(titled);
+    }
+    match words.char_indices().nth(max) {
+        None => {
+            write_str(out, &words);
+            Ok(Done::Value)
+        }
+        Some((end, _)) => {
+            write_str(out, words.get(..end).unwrap_or(&words).trim_end());
+            Ok(Done::Changed(Problem::new("cut", "is longer than the field may be, and was cut")))
+        }
+    }
+}
+
+/// The text with every run of white space and control characters as one space.
+pub(crate) fn collapse(text: &str) -> Cow<'_, str> {
+    let odd = |c: char| c.is_control() || (c.is_whitespace() && c != ' ');
+    let tidy = !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
+    if tidy
+        && (text.is_ascii() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
+            || !text.contains(odd))
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
+    {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    Cow::Owned(out)
+}
+
+fn boolean(text: &str, yes: &[String], no: &[String], out: &mut Vec<u8>) -> Converted {
+    const YES: [&str; 5] = ["true", "1", "y", "yes", "t"];
+    const NO: [&str; 5] = ["false", "0", "n", "no", "f"];
+    let is = |list: &[String], standard: &[&str]| match list {
+        [] => standard.iter().any(|s| s.eq_ignore_ascii_case(text)),
+        list => list.iter().any(|s| s.eq_ignore_ascii_case(text)),
+    };
+    let value: &[u8] = if is(yes, &YES) {
+        b"true"
+    } else if is(no, &NO) {
+        b"false"
+    } else {
+        return Err(Problem::new(
+            "unreadable_flag",
+            "is neither yes nor no in the forms that the pack says",
+        ));
+    };
+    out.extend_from_slice(value);
+    Ok(Done::Value)
+}
+
+/// The standard's value of that name; case and spaces do not matter (`ActiveUnderContract`).
+fn locked(text: &str, values: &[&'static str], out: &mut Vec<u8>) -> Converted {
+    let same = |value: &str| {
+        let letters = |text: &str| {
+            text.chars()
+                .filter(|c| !c.is_whitespace())
+                .flat_map(char::to_lowercase)
+                .collect::<String>()
+        };
+        value == text || letters(value) == letters(text)
+    };
+    let exact = values.iter().find(|value| **value == text);
+    let found = exact.or_else(|| values.iter().find(|value| same(value)));
+    let found =
+        found.ok_or(Problem::new("unknown_lookup", "is not a value of the standard's list"))?;
+    write_str(out, found);
+    Ok(Done::Value)
+}
+
+fn state(text: &str, out: &mut Vec<u8>) -> Converted {
+    let state = StateOrProvince::parse(text);
+    let state = state
+        .ok_or(Problem::new("unknown_state", "is no state or province of the standard's list"))?;
+    write_str(out, state.code());
+    Ok(Done::Value)
+}
+
+fn country(text: &str, out: &mut Vec<u8>) -> Converted {
+    const NAMES: [(&str, &[&str]); 2] = [
+        ("CA", &["CA", "CAN", "CANADA"]),
+        ("US", &["US", "USA", "U.S.", "U.S.A.", "UNITED STATES", "UNITED STATES OF AMERICA"]),
+    ];
+    let found = NAMES.iter().find(|(_, names)| names.iter().any(|n| n.eq_ignore_ascii_case(text)));
+    let (code, _) =
+        found.ok_or(Problem::new("unknown_country", "is neither the United States nor Canada"))?;
+    write_str(out, code);
+    Ok(Done::Value)
+}
+
+/// A lookup of a pack, compiled for one field: what the column says, in capitals, to the value's bytes; `None` says
+/// that it means nothing.
+pub(crate) type Table = HashMap<String, Option<Vec<u8>>>;
+
+/// The key of a text in a [`Table`].
+pub(crate) fn table_key(text: &str) -> String {
+    collapse(text).to_uppercase()
+}
+
+/// Appends the items as an array, each once. Through a table, an item becomes what the table says; one that the
+/// table lacks is left out and told of.
+pub(crate) fn list<'t>(
+    items: impl Iterator<Item = Cow<'t, str>>,
+    table: Option<&Table>,
+    out: &mut Vec<u8>,
+) -> Converted {
+    let start = out.len();
+    let mut seen: Vec<(usize, usize)> = Vec::new();
+    let mut problem = None;
+    out.push(b'[');
+    for item in items.take(ITEMS_MAX) {
+        let item = item.trim();
+        if item.is_empty() || item.len() > ITEM_MAX {
+            continue;
+        }
+        let from = out.len() + usize::from(!seen.is_empty());
+        if !seen.is_empty() {
+            out.push(b',');
+        }
+        match table.map(|table| table.get(&table_key(item))) {
+            None => write_str(out, &collapse(item)),
+            Some(Some(value)) => out.extend_from_slice(value.as_deref().unwrap_or_default()),
+            Some(None) => problem = Some(unknown_item(item)),
+        }
+        let new = out.get(from..).filter(|new| !new.is_empty());
+        let known = new.is_none_or(|new| seen.iter().any(|(a, b)| out.get(*a..*b) == Some(new)));
+        if known {
+            out.truncate(from - usize::from(!seen.is_empty()));
+        } else {
+            seen.push((from, out.len()));
+        }
+    }
+    out.push(b']');
+    if seen.is_empty() {
+        out.truncate(start);
+        return problem.map_or(Ok(Done::Nothing), Err);
+    }
+    Ok(problem.map_or(Done::Value, Done::Changed))
+}
+
+fn unknown_item(item: &str) -> Problem {
+    let says =
+        format!("holds `{}`, which the pack's lookup lacks: left out", crate::fault::shown(item));
+    Problem { code: "unknown_lookup", says: says.into() }
+}
+
+/// Items of a JSON array that are strings or numbers.
+pub(crate) fn array_items(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    items(text).filter_map(|item| match item {
+        Ok(Value::String(text)) => Some(text),
+        Ok(Value::Number(text)) => Some(Cow::Borrowed(text)),
+        _ => None,
+    })
+}
+
+fn urls(text: &str, out: &mut Vec<u8>) -> Converted {
+    let urls = text
+        .split(|c: char| c.is_whitespace() || c == '|' || c == ',')
+        .filter(|url| !url.is_empty());
+    photos(urls.map(Cow::Borrowed), out)
+}
+
+/// Appends `Media` objects for addresses of photos, in that order.
+pub(crate) fn photos<'t>(urls: impl Iterator<Item = Cow<'t, str>>, out: &mut Vec<u8>) -> Converted {
+    let start = out.len();
+    out.push(b'[');
+    let mut count = 0u64;
+    for url in
+        urls.filter(|url| url.starts_with("https://") || url.starts_with("http://")).take(ITEMS_MAX)
+    {
+        if count > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"MediaURL\":");
+        write_str(out, &url);
+        out.extend_from_slice(b",\"Order\":");
+        messages::json::write_u64(out, count);
+        out.push(b'}');
+        count += 1;
+    }
+    out.push(b']');
+    if count == 0 {
+        out.truncate(start);
+        return Err(Problem::new("unreadable_media", "holds no address of a photo"));
+    }
+    Ok(Done::Value)
+}
+
+/// Appends a JSON array of media in canonical form: addresses, or objects as the RESO resource `Media` has them.
+pub(crate) fn media(text: &str, out: &mut Vec<u8>) -> Converted {
+    if items(text).any(|item| matches!(item, Ok(Value::String(_)))) {
+        return photos(array_items(text), out);
+    }
+    let start = out.len();
+    out.push(b'[');
+    for item in items(text).flatten().take(ITEMS_MAX) {
+        let Value::Object(object) = item else { continue };
+        if out.len() > start + 1 {
+            out.push(b',');
+        }
+        canonical_object(object, out);
+    }
+    out.push(b']');
+    if out.len() == start + 2 {
+        out.truncate(start);
+        return Ok(Done::Nothing);
+    }
+    Ok(Done::Value)
+}
+
+/// Appends any JSON value with members sorted by name, numbers in their one form and no white space.
+fn canonical(value: &Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
+        Value::Number(text) => match Decimal::parse(text) {
+            Some(number) => number.write(out),
+            None => out.extend_from_slice(text.as_bytes()),
+        },
+        Value::String(text) => write_str(out, text),
+        Value::Object(text) => canonical_object(text, out),
+        Value::Array(text) => {
+            out.push(b'[');
+            for (at, item) in items(text).flatten().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                canonical(&item, out);
+            }
+            out.push(b']');
+        }
+    }
+}
+
+fn canonical_object(text: &str, out: &mut Vec<u8>) {
+    let mut all: Vec<_> = members(text).flatten().collect();
+    all.sort_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
+    out.push(b'{');
+    let mut last: Option<&str> = None;
+    for (name, value) in &all {
+        if last == Some(name) {
+            continue;
+        }
+        last = Some(name);
+        messages::json::write_name(out, name);
+        canonical(value, out);
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests;

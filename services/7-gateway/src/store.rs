@@ -1,0 +1,304 @@
+//! The file of the read model: its tables, and how rows go in and out.
+//!
+//! Writes at a load are nearly sequential in every table: listings and their values go to the end, history
+//! stands next to its listing. There is no index at all (see `columns.rs`), which keeps the cost of a listing the
+//! same however many there are. Values are opaque; everything else is there to be read with any SQLite tool.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row as SqlRow, params};
+
+use crate::codec::{CodecError, Decoder};
+use crate::columns::{
+    ADDRESS, COUNT_NONE, Columns, DELETED, Dictionaries, PLACED, PRICE_NONE, Row, SHOWN,
+    basis_bits, key_hash,
+};
+use crate::display::Display;
+use crate::record::{Basis, Facts};
+use crate::text::{fold, signature};
+
+/// Version of the tables; a newer one is refused, an older one rebuilt from the topics.
+pub(crate) const FORMAT: i64 = 1;
+/// Pages of the write-ahead log after which a commit copies them into the file: 32 MB. It bounds the log, and
+/// each page that a load writes twice meanwhile is copied once.
+const WAL_PAGES: i64 = 4000;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS position (topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dictionary (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS listing (id INTEGER PRIMARY KEY, key TEXT NOT NULL, state INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL, version INTEGER NOT NULL, status TEXT, type TEXT, price_cents INTEGER,
+    price_is INTEGER NOT NULL, beds INTEGER, baths INTEGER, city TEXT, state_or_province TEXT, country TEXT,
+    lat_e7 INTEGER, lon_e7 INTEGER, show_listing INTEGER, show_address INTEGER, address_words TEXT NOT NULL,
+    place_words TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS value (id INTEGER PRIMARY KEY, current BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS history (listing INTEGER NOT NULL, at INTEGER NOT NULL, type TEXT NOT NULL,
+    version INTEGER NOT NULL, read_ms INTEGER NOT NULL, event BLOB NOT NULL, PRIMARY KEY (listing, at)) WITHOUT ROWID;
+";
+
+/// What is wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite cannot read or write it.
+    #[error(
+        "the view file cannot be used: {0}; is the disk full, or the file held by another program?"
+    )]
+    Sql(#[from] rusqlite::Error),
+    /// Written by a newer program.
+    #[error(
+        "the view file {file} has format {found}, this program reads up to {FORMAT}; use the newer program, or delete the file: it is rebuilt from the topics"
+    )]
+    Newer {
+        /// The file.
+        file: String,
+        /// Its format.
+        found: i64,
+    },
+    /// A stored value is not what was written.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl From<CodecError> for StoreError {
+    fn from(error: CodecError) -> Self {
+        Self::Value(error.to_string())
+    }
+}
+
+/// State of a listing in the file.
+pub(crate) const WAITING: i64 = 0;
+pub(crate) const LIVE: i64 = 1;
+pub(crate) const GONE: i64 = 2;
+
+/// Opens the file for writing, and makes its tables.
+pub(crate) fn open(file: &Path) -> Result<Connection, StoreError> {
+    let sql = Connection::open(file)?;
+    sql.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Only a new file takes the page size.
+    sql.pragma_update(None, "page_size", 8192)?;
+    sql.pragma_update(None, "journal_mode", "WAL")?;
+    sql.pragma_update(None, "synchronous", "NORMAL")?;
+    sql.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    sql.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    sql.pragma_update(None, "cache_size", -32_768)?;
+    sql.pragma_update(None, "temp_store", "MEMORY")?;
+    sql.set_prepared_statement_cache_capacity(32);
+    let found: i64 = sql.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > FORMAT {
+        return Err(StoreError::Newer { file: file.display().to_string(), found });
+    }
+    if found < FORMAT {
+        drop_tables(&sql)?;
+    }
+    sql.execute_batch(TABLES)?;
+    sql.pragma_update(None, "user_version", FORMAT)?;
+    Ok(sql)
+}
+
+fn drop_tables(sql: &Connection) -> rusqlite::Result<()> {
+    let mut names = sql.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    let names: Vec<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    names.iter().try_for_each(|name| sql.execute_batch(&format!("DROP TABLE \"{name}\"")))
+}
+
+/// Opens the file for reading, as many times as wanted.
+pub(crate) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = Connection::open_with_flags(file, flags)?;
+    sql.busy_timeout(std::time::Duration::from_secs(1))?;
+    sql.pragma_update(None, "cache_size", -4096)?;
+    Ok(sql)
+}
+
+/// A listing as the file holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Stored<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) state: i64,
+    pub(crate) changed_ms: i64,
+    pub(crate) facts: Facts<'a>,
+    /// Folded words of the address.
+    pub(crate) address_words: String,
+    /// Folded words of city and postal code.
+    pub(crate) place_words: String,
+}
+
+impl<'a> Stored<'a> {
+    /// From a `listing.current` value.
+    pub(crate) fn new(key: &'a str, changed_ms: i64, facts: Facts<'a>) -> Self {
+        let state = if facts.deleted { GONE } else { LIVE };
+        let mut address_words = String::new();
+        fold(&facts.address, &mut address_words);
+        let mut place_words = String::new();
+        fold(&facts.city, &mut place_words);
+        fold(&facts.postal_code, &mut place_words);
+        if facts.postal_code.contains(' ') {
+            // Canadian codes are typed with and without their space.
+            fold(&facts.postal_code.replace(' ', ""), &mut place_words);
+        }
+        Self { key, state, changed_ms, facts, address_words, place_words }
+    }
+
+    /// What search compares, given what may be shown.
+    pub(crate) fn row(&self, display: &Display, names: &mut Dictionaries) -> Row {
+        let feed = feed_of(self.key);
+        let facts = &self.facts;
+        let rules = display.feed(feed);
+        let shown = rules.shown(facts.show_listing, facts.show_address, &facts.status);
+        let placed = shown.address && rules.permits_place() && facts.place.is_some();
+        let (lat, lon) = facts.place.filter(|_| placed).unwrap_or_default();
+        let mut words = signature(&self.place_words);
+        let mut flags = basis_bits(facts.basis);
+        if self.state == LIVE && shown.listing {
+            flags |= SHOWN;
+        }
+        if placed {
+            flags |= PLACED;
+        }
+        if self.state == GONE {
+            flags |= DELETED;
+        }
+        if shown.address {
+            flags |= ADDRESS;
+            words |= signature(&self.address_words);
+        }
+        let small = |code: u32| u16::try_from(code).unwrap_or(0);
+        Row {
+            hash: key_hash(self.key),
+            signature: words,
+            price: facts.price_cents.unwrap_or(PRICE_NONE),
+            changed: self.changed_ms,
+            lat,
+            lon,
+            city: names.city.code(&facts.city),
+            state: small(names.state.code(&facts.state)),
+            country: small(names.country.code(&facts.country)),
+            status: small(names.status.code(&facts.status)),
+            kind: small(names.kind.code(&facts.kind)),
+            feed: small(names.feed.code(feed)),
+            beds: facts.beds.unwrap_or(COUNT_NONE),
+            baths: facts.baths.unwrap_or(COUNT_NONE),
+            flags,
+        }
+    }
+
+    /// Writes it under `id`, over what was there.
+    pub(crate) fn write(&self, sql: &Connection, id: u32) -> rusqlite::Result<()> {
+        let facts = &self.facts;
+        let some = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+        sql.prepare_cached(
+            "INSERT OR REPLACE INTO listing VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+        )?
+        .execute(params![
+            id,
+            self.key,
+            self.state,
+            self.changed_ms,
+            facts.version.cast_signed(),
+            some(&facts.status),
+            some(&facts.kind),
+            facts.price_cents,
+            facts.basis.number(),
+            facts.beds,
+            facts.baths,
+            some(&facts.city),
+            some(&facts.state),
+            some(&facts.country),
+            facts.place.map(|(lat, _)| lat),
+            facts.place.map(|(_, lon)| lon),
+            facts.show_listing,
+            facts.show_address,
+            self.address_words,
+            self.place_words,
+        ])?;
+        Ok(())
+    }
+
+    fn read(row: &'a SqlRow<'_>) -> rusqlite::Result<Self> {
+        let text = |at: usize| {
+            row.get_ref(at)?
+                .as_str_or_null()
+                .map_err(rusqlite::Error::from)
+                .map(Option::unwrap_or_default)
+        };
+        let basis: u8 = row.get(8)?;
+        let (lat, lon): (Option<i32>, Option<i32>) = (row.get(14)?, row.get(15)?);
+        let state = row.get(2)?;
+        let facts = Facts {
+            version: row.get::<_, i64>(4)?.cast_unsigned(),
+            deleted: state == GONE,
+            status: text(5)?.into(),
+            kind: text(6)?.into(),
+            price_cents: row.get(7)?,
+            basis: Basis::ALL.into_iter().find(|b| b.number() == basis).unwrap_or_default(),
+            beds: row.get(9)?,
+            baths: row.get(10)?,
+            city: text(11)?.into(),
+            state: text(12)?.into(),
+            country: text(13)?.into(),
+            place: lat.zip(lon),
+            show_listing: row.get(16)?,
+            show_address: row.get(17)?,
+            ..Facts::default()
+        };
+        Ok(Self {
+            key: text(1)?,
+            state,
+            changed_ms: row.get(3)?,
+            facts,
+            address_words: text(18)?.to_owned(),
+            place_words: text(19)?.to_owned(),
+        })
+    }
+}
+
+/// The feed that a key belongs to: what stands before its first colon.
+pub(crate) fn feed_of(key: &str) -> &str {
+    key.split_once(':').map_or("", |(feed, _)| feed)
+}
+
+/// Reads all columns back.
+pub(crate) fn load(sql: &Connection, display: &Display) -> Result<Columns, StoreError> {
+    let mut columns = Columns::default();
+    let mut statement = sql.prepare("SELECT * FROM listing ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        if usize::try_from(id) != Ok(columns.len()) {
+            return Err(StoreError::Value(format!(
+                "the view file lacks listing {}; delete the file: it is rebuilt from the topics",
+                columns.len()
+            )));
+        }
+        let stored = Stored::read(row)?;
+        let row = stored.row(display, &mut columns.names);
+        columns.push(&row);
+    }
+    Ok(columns)
+}
+
+/// Gives the decoder the dictionary that a stored value needs.
+pub(crate) fn prepare(
+    sql: &Connection,
+    decoder: &mut Decoder,
+    stored: &[u8],
+) -> Result<(), StoreError> {
+    if let Some(number) = decoder.missing(stored) {
+        let bytes: Option<Vec<u8>> = sql
+            .query_row("SELECT bytes FROM dictionary WHERE number = ?1", [number], |row| row.get(0))
+            .optional()?;
+        decoder.add(number, &bytes.ok_or(CodecError::Damaged)?)?;
+    }
+    Ok(())
+}
+
+/// Deletes all rows; the dictionary stays, it serves the next rows as well.
+pub(crate) fn clear(sql: &Connection) -> rusqlite::Result<()> {
+    for table in ["meta", "position", "counter", "listing", "value", "history"] {
+        sql.execute_batch(&format!("DELETE FROM {table}"))?;
+    }
+    Ok(())
+}

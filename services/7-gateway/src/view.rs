@@ -1,0 +1,355 @@
+//! listing.current, listing.events -> the view's file and its columns.
+//!
+//! Rows, counters and position go into one transaction; the columns follow when it is committed, so that a reader
+//! never sees what could still be undone. Of several versions of a listing in one call only the last is written.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dataflow::contract::{Delivery, ViewPosition};
+use dataflow::{Failure, RecordRef, View};
+use messages::topics::{LISTING_CURRENT, LISTING_EVENTS};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::codec::{Decoder, Encoder, train};
+use crate::columns::{Columns, LISTINGS_MAX, Row, key_hash};
+use crate::display::Display;
+use crate::event;
+use crate::record::parse;
+use crate::store::{self, StoreError, Stored, WAITING};
+
+/// Listings after which a dictionary is trained on the first of them.
+const TRAIN_AT: usize = 512;
+/// Longest key that is kept, in bytes.
+const KEY_MAX: usize = 512;
+
+/// What readers and the writer share.
+pub(crate) struct Shared {
+    pub(crate) file: PathBuf,
+    pub(crate) display: Display,
+    pub(crate) columns: RwLock<Columns>,
+}
+
+/// The read model of listings: one file, written by one thread, read by many.
+pub struct ListingView {
+    sql: Connection,
+    encoder: Encoder,
+    trained: bool,
+    shared: Arc<Shared>,
+}
+
+/// A listing touched by the call at hand.
+struct Touched<'a> {
+    key: &'a str,
+    id: u32,
+    fresh: bool,
+    current: Option<(&'a [u8], i64)>,
+}
+
+/// All that the call at hand touches, in order of first mention.
+struct Unit<'a> {
+    touched: Vec<Touched<'a>>,
+    by_key: HashMap<&'a str, usize>,
+    fresh: usize,
+    counters: Counters,
+}
+
+/// Counters by how much they grow.
+#[derive(Default)]
+struct Counters(HashMap<String, i64>);
+
+impl Counters {
+    fn add(&mut self, name: &str) {
+        if let Some(n) = self.0.get_mut(name) {
+            *n += 1;
+        } else {
+            self.0.insert(name.to_owned(), 1);
+        }
+    }
+}
+
+impl ListingView {
+    /// Opens the view's file, or makes it. Reads the columns back: about a second for each million listings.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be used or was written by a newer program.
+    pub fn open(file: &Path, display: Display) -> Result<Self, StoreError> {
+        let sql = store::open(file)?;
+        let columns = RwLock::new(store::load(&sql, &display)?);
+        let shared = Arc::new(Shared { file: file.to_owned(), display, columns });
+        let newest = sql
+            .query_row(
+                "SELECT number, bytes FROM dictionary ORDER BY number DESC LIMIT 1",
+                [],
+                |row| Ok((row.get::<_, u8>(0)?, row.get::<_, Vec<u8>>(1)?)),
+            )
+            .optional()?;
+        let encoder =
+            Encoder::new(newest.as_ref().map(|(number, bytes)| (*number, bytes.as_slice())))?;
+        Ok(Self { sql, encoder, trained: newest.is_some(), shared })
+    }
+
+    /// What readers need: the file's name and the columns.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    fn apply_all(&mut self, deliveries: &[Delivery], now_ms: i64) -> Result<(), StoreError> {
+        let transaction = self.sql.unchecked_transaction()?;
+        let columns = self.shared.columns.read().unwrap_or_else(PoisonError::into_inner);
+        let mut unit = Unit::new(columns.len());
+        for delivery in deliveries.iter().filter(|d| &*d.topic == LISTING_CURRENT) {
+            for record in delivery.records() {
+                unit.current(&transaction, &columns, record)?;
+            }
+        }
+        for delivery in deliveries.iter().filter(|d| &*d.topic == LISTING_EVENTS) {
+            for record in delivery.records() {
+                unit.event(&transaction, &columns, &mut self.encoder, record)?;
+            }
+        }
+        drop(columns);
+        let Unit { touched, mut counters, .. } = unit;
+        let mut written = Vec::with_capacity(touched.len());
+        for listing in &touched {
+            written.extend(write(&transaction, &mut self.encoder, listing, &mut counters)?);
+        }
+        write_position(&transaction, deliveries, now_ms)?;
+        write_counters(&transaction, &counters)?;
+        transaction.commit()?;
+        self.publish(&written);
+        if !self.trained {
+            self.train()?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was committed visible to searches.
+    fn publish(&self, written: &[Written<'_>]) {
+        let mut columns = self.shared.columns.write().unwrap_or_else(PoisonError::into_inner);
+        for one in written {
+            let row = match &one.stored {
+                Some(stored) => stored.row(&self.shared.display, &mut columns.names),
+                None => Row::waiting(one.hash),
+            };
+            if one.fresh {
+                columns.push(&row);
+            } else {
+                columns.put(one.id, &row);
+            }
+        }
+    }
+
+    /// Trains a dictionary once there is enough to learn from, and keeps it in the file.
+    fn train(&mut self) -> Result<(), StoreError> {
+        if self.shared.columns.read().unwrap_or_else(PoisonError::into_inner).len() < TRAIN_AT {
+            return Ok(());
+        }
+        self.trained = true;
+        let mut decoder = Decoder::new()?;
+        let mut statement = self.sql.prepare("SELECT current FROM value WHERE id < 512")?;
+        let mut rows = statement.query([])?;
+        let mut samples = Vec::with_capacity(TRAIN_AT);
+        while let Some(row) = rows.next()? {
+            samples.push(decoder.decode(row.get_ref(0)?.as_blob().unwrap_or_default())?);
+        }
+        if let Some(bytes) = train(&samples) {
+            self.encoder = Encoder::new(Some((1, &bytes)))?;
+            self.sql.execute("INSERT INTO dictionary VALUES (1, ?1)", [&*bytes])?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Unit<'a> {
+    fn new(known: usize) -> Self {
+        Self {
+            touched: Vec::new(),
+            by_key: HashMap::new(),
+            fresh: known,
+            counters: Counters::default(),
+        }
+    }
+
+    fn current(
+        &mut self,
+        sql: &Connection,
+        columns: &Columns,
+        record: RecordRef<'a>,
+    ) -> Result<(), StoreError> {
+        let Some(at) = self.listing(sql, columns, record.key)? else { return Ok(()) };
+        if let Some(listing) = self.touched.get_mut(at) {
+            listing.current = Some((record.value.unwrap_or_default(), record.meta.time_ms));
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        sql: &Connection,
+        columns: &Columns,
+        encoder: &mut Encoder,
+        record: RecordRef<'a>,
+    ) -> Result<(), StoreError> {
+        let Some(event) = record.value.and_then(event::read) else {
+            self.counters.add("skipped");
+            return Ok(());
+        };
+        let Some(at) = self.listing(sql, columns, record.key)? else { return Ok(()) };
+        let Some(listing) = self.touched.get(at) else { return Ok(()) };
+        sql.prepare_cached("INSERT OR REPLACE INTO history VALUES (?1,?2,?3,?4,?5,?6)")?.execute(
+            params![
+                listing.id,
+                record.offset.cast_signed(),
+                event.kind,
+                event.version.cast_signed(),
+                record.meta.time_ms,
+                encoder.encode(&event.kept)?,
+            ],
+        )?;
+        self.counters.add(event.kind);
+        Ok(())
+    }
+
+    /// The place in `touched` of the listing of that key; `None` (counted) for a key that cannot be kept.
+    fn listing(
+        &mut self,
+        sql: &Connection,
+        columns: &Columns,
+        key: &'a [u8],
+    ) -> Result<Option<usize>, StoreError> {
+        let key =
+            std::str::from_utf8(key).ok().filter(|key| !key.is_empty() && key.len() <= KEY_MAX);
+        let Some(key) = key else {
+            self.counters.add("skipped");
+            return Ok(None);
+        };
+        if let Some(at) = self.by_key.get(key) {
+            return Ok(Some(*at));
+        }
+        let known = known(sql, columns, key)?;
+        let Some(id) = known.or_else(|| self.next_id()) else {
+            self.counters.add("skipped");
+            return Ok(None);
+        };
+        let at = self.touched.len();
+        self.touched.push(Touched { key, id, fresh: known.is_none(), current: None });
+        self.by_key.insert(key, at);
+        Ok(Some(at))
+    }
+
+    fn next_id(&mut self) -> Option<u32> {
+        let id = u32::try_from(self.fresh).ok().filter(|_| self.fresh < LISTINGS_MAX);
+        self.fresh += 1;
+        id
+    }
+}
+
+/// The id of a key, when an earlier call made one. Equal hashes are told apart by the key in the file.
+fn known(sql: &Connection, columns: &Columns, key: &str) -> Result<Option<u32>, StoreError> {
+    for id in columns.find(key_hash(key)) {
+        let mut statement = sql.prepare_cached("SELECT key = ?2 FROM listing WHERE id = ?1")?;
+        if statement.query_row(params![id, key], |row| row.get(0))? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// What one listing became.
+struct Written<'a> {
+    id: u32,
+    fresh: bool,
+    hash: u64,
+    stored: Option<Stored<'a>>,
+}
+
+/// Writes the last version of one listing; `None` where nothing about it changed.
+fn write<'a>(
+    sql: &Connection,
+    encoder: &mut Encoder,
+    listing: &Touched<'a>,
+    counters: &mut Counters,
+) -> Result<Option<Written<'a>>, StoreError> {
+    let facts = listing.current.and_then(|(value, time_ms)| Some((parse(value)?, value, time_ms)));
+    if listing.current.is_some() && facts.is_none() {
+        counters.add("skipped");
+    }
+    let written = |stored| Written {
+        id: listing.id,
+        fresh: listing.fresh,
+        hash: key_hash(listing.key),
+        stored,
+    };
+    let Some((facts, value, time_ms)) = facts else {
+        if !listing.fresh {
+            return Ok(None);
+        }
+        Stored { key: listing.key, state: WAITING, ..Stored::default() }.write(sql, listing.id)?;
+        return Ok(Some(written(None)));
+    };
+    let stored = Stored::new(listing.key, time_ms, facts);
+    stored.write(sql, listing.id)?;
+    sql.prepare_cached("INSERT OR REPLACE INTO value VALUES (?1, ?2)")?
+        .execute(params![listing.id, encoder.encode(value)?])?;
+    Ok(Some(written(Some(stored))))
+}
+
+fn write_position(sql: &Connection, deliveries: &[Delivery], now_ms: i64) -> rusqlite::Result<()> {
+    for delivery in deliveries {
+        sql.prepare_cached("INSERT OR REPLACE INTO position VALUES (?1, ?2, ?3)")?.execute(
+            params![&*delivery.topic, delivery.partition, delivery.next_offset().cast_signed(),],
+        )?;
+    }
+    sql.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('time_ms', ?1)")?.execute([now_ms])?;
+    Ok(())
+}
+
+fn write_counters(sql: &Connection, counters: &Counters) -> rusqlite::Result<()> {
+    let mut statement = sql.prepare_cached(
+        "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
+    )?;
+    counters.0.iter().try_for_each(|(name, n)| statement.execute(params![name, n]).map(|_| ()))
+}
+
+fn number(sql: &Connection, name: &str) -> rusqlite::Result<i64> {
+    let found = sql.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0));
+    Ok(found.optional()?.unwrap_or(0))
+}
+
+fn stop(error: impl Into<StoreError>) -> Failure {
+    Failure::stop(error.into().to_string())
+}
+
+impl View for ListingView {
+    fn position(&mut self) -> Result<ViewPosition, Failure> {
+        let read = || -> rusqlite::Result<ViewPosition> {
+            let mut statement = self.sql.prepare("SELECT topic, partition, next FROM position")?;
+            let next = statement
+                .query_map([], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()))
+                })?
+                .collect::<Result<_, _>>()?;
+            let epoch = number(&self.sql, "epoch")?.cast_unsigned();
+            Ok(ViewPosition { epoch, time_ms: number(&self.sql, "time_ms")?, next })
+        };
+        read().map_err(stop)
+    }
+
+    fn reset(&mut self, epoch: u64) -> Result<(), Failure> {
+        let clear = || -> rusqlite::Result<()> {
+            let transaction = self.sql.unchecked_transaction()?;
+            store::clear(&transaction)?;
+            transaction.execute("INSERT INTO meta VALUES ('epoch', ?1)", [epoch.cast_signed()])?;
+            transaction.commit()
+        };
+        clear().map_err(stop)?;
+        *self.shared.columns.write().unwrap_or_else(PoisonError::into_inner) = Columns::default();
+        Ok(())
+    }
+
+    fn apply(&mut self, deliveries: &[Delivery], now_ms: i64) -> Result<(), Failure> {
+        self.apply_all(deliveries, now_ms).map_err(stop)
+    }
+}
