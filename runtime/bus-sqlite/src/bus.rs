@@ -11,18 +11,15 @@ use dataflow::bus::{Backlog, Bus, BusError, Member, Range, Want};
 use dataflow::flow::{Form, Kind, ServiceSpec, State};
 use dataflow::unit::Unit;
 use dataflow::{Batch, Flow};
-use rusqlite::{Connection, OptionalExtension};
 
-use crate::catalog::{Catalog, Consumer, offset_of, row_id};
-use crate::files::{self, Files};
-use crate::log::Log;
+use crate::catalog::Consumer;
 use crate::member::{Input, Parts, SqliteMember, Store};
+use crate::open::{self, Threads};
 use crate::options::{OpenError, Options};
 use crate::prepare::Preparer;
 use crate::reader::{Reader, Span};
 use crate::shared::{Shared, lock};
-use crate::writer::{Command, QUEUE_MAX, Writer};
-use crate::{schema, sync, wal};
+use crate::writer::Command;
 
 /// Readers kept for later; more than this at a time are opened and closed.
 const READERS_MAX: usize = 4;
@@ -49,32 +46,14 @@ pub struct SqliteBus {
     _lock: File,
 }
 
-#[derive(Default)]
-struct Threads {
-    writer: Option<JoinHandle<Connection>>,
-    others: Vec<JoinHandle<()>>,
-}
-
 impl SqliteBus {
     /// Opens the log in `dir` to work on it, making it when there is none. One process can hold a log.
     ///
     /// # Errors
     /// [`OpenError`] says what to do.
     pub fn open(dir: &Path, flow: &Flow, options: Options) -> Result<Arc<Self>, OpenError> {
-        std::fs::create_dir_all(dir)
-            .map_err(|error| OpenError::Io { path: dir.to_owned(), error })?;
-        let held = files::lock(dir, false)?;
-        let files = Files::of(dir);
-        let db = schema::open_writer(&files, &options)?;
-        let (shared, wal) = open_shared(&db, files, flow, options, true)?;
-        let (sender, receiver) = bounded(QUEUE_MAX);
-        let copier = schema::open_reader(&shared.files.log, 0)
-            .and_then(|db| db.pragma_update(None, "query_only", false).map(|()| db))
-            .map_err(|error| OpenError::Sqlite { path: shared.files.log.clone(), error })?;
-        let writer = Writer::new(&shared, db, receiver);
-        let threads = start(&shared, writer, wal, copier)
-            .map_err(|error| OpenError::Io { path: shared.files.dir.clone(), error })?;
-        Ok(Self::new(shared, Some(sender), threads, held))
+        let opened = open::to_work(dir, flow, options)?;
+        Ok(Self::new(opened.shared, Some(opened.commands), opened.threads, opened.held))
     }
 
     /// Opens a log that no process holds, only to read it: members cannot join and nothing can be appended.
@@ -86,15 +65,7 @@ impl SqliteBus {
         flow: &Flow,
         options: Options,
     ) -> Result<Arc<Self>, OpenError> {
-        let files = Files::of(dir);
-        if !files.log.exists() {
-            return Err(OpenError::Absent(dir.to_owned()));
-        }
-        let held = files::lock(dir, true)?;
-        let db = schema::open_reader(&files.log, options.reader_cache_bytes)
-            .map_err(|error| OpenError::Sqlite { path: files.log.clone(), error })?;
-        schema::refuse_newer(&db, dir)?;
-        let (shared, _) = open_shared(&db, files, flow, options, false)?;
+        let (shared, held) = open::to_read(dir, flow, options)?;
         Ok(Self::new(shared, None, Threads::default(), held))
     }
 
@@ -141,7 +112,7 @@ impl SqliteBus {
         match commands.try_send(Command::Append { unit, reply }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return busy("too much is waiting to be written"),
-            Err(TrySendError::Disconnected(_)) => return self.shared.check().map(|()| positions),
+            Err(TrySendError::Disconnected(_)) => return Err(self.gone()),
         }
         for trained in trained {
             // A dictionary is a convenience: where the queue is full, the topic goes without.
@@ -187,7 +158,8 @@ impl SqliteBus {
     /// # Errors
     /// [`BusError::Fatal`] when the last sync failed, or the log had failed before.
     pub fn close(&self) -> Result<(), BusError> {
-        let synced = if self.commands.is_some() { self.sync() } else { Ok(()) };
+        let open = self.commands.is_some() && !self.shared.is_closing();
+        let synced = if open { self.sync() } else { Ok(()) };
         self.shared.close();
         if let Some(commands) = &self.commands {
             drop(commands.try_send(Command::Wake));
@@ -200,8 +172,7 @@ impl SqliteBus {
         if let Some(Ok(db)) = threads.writer.take().map(JoinHandle::join)
             && !self.shared.has_failed()
         {
-            // Best effort: what is not copied now is copied when the log is opened again.
-            drop(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+            open::finish(&self.shared, &db);
         }
         synced
     }
@@ -298,7 +269,15 @@ impl SqliteBus {
         };
         let commands = self.commands()?.clone();
         let seat = lock(&self.shared.groups).join(&name, partitions);
-        Ok(Parts { shared: Arc::clone(&self.shared), commands, seat, service: name, inputs, store })
+        Ok(Parts {
+            shared: Arc::clone(&self.shared),
+            commands,
+            seat,
+            service: name,
+            inputs,
+            store,
+            durable: service.kind == Kind::Effect,
+        })
     }
 }
 
@@ -311,7 +290,8 @@ impl Drop for SqliteBus {
 impl Bus for SqliteBus {
     fn join(&self, service: &ServiceSpec) -> Result<Box<dyn Member>, BusError> {
         self.shared.check()?;
-        let member = SqliteMember::new(self.parts(service)?)?;
+        let reader = Reader::open(&self.shared)?;
+        let member = SqliteMember::new(self.parts(service)?, reader);
         self.shared.wake();
         Ok(Box::new(member))
     }
@@ -396,105 +376,4 @@ impl Bus for SqliteBus {
             lock(&self.shared.log).hold(view, place, next);
         }
     }
-}
-
-/// Checks the log against the flow, learns where everything stands, and syncs once: what is in the log now
-/// counts as durable from here on.
-fn open_shared(
-    db: &Connection,
-    files: Files,
-    flow: &Flow,
-    options: Options,
-    make: bool,
-) -> Result<(Arc<Shared>, File), OpenError> {
-    let first = schema::number_topics(db, flow, &files, make)?;
-    let catalog = Catalog::new(flow, &first);
-    let sqlite = |error| OpenError::Sqlite { path: files.log.clone(), error };
-    let log = load(db, &catalog, options.tail_bytes).map_err(sqlite)?;
-    let epoch = schema::epoch(db).map_err(sqlite)?;
-    let wal = File::open(&files.wal)
-        .and_then(|wal| wal.sync_data().map(|()| wal))
-        .map_err(|error| OpenError::Io { path: files.wal.clone(), error })?;
-    files::sync_dir(&files.dir)?;
-    let shared = Shared::new(options, files, epoch, catalog, log);
-    load_dictionaries(db, &shared)
-        .map_err(|error| OpenError::Sqlite { path: shared.files.log.clone(), error })?;
-    let ends = lock(&shared.log).ends();
-    lock(&shared.log).set_durable(&ends);
-    Ok((shared, wal))
-}
-
-fn load(db: &Connection, catalog: &Catalog, tail_bytes: usize) -> rusqlite::Result<Log> {
-    let mut log = Log::new(catalog.places, tail_bytes);
-    let mut statement = db.prepare("SELECT service, place, next FROM progress")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let service: String = row.get(0)?;
-        log.commit(&service.into(), row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned());
-    }
-    for topic in &catalog.topics {
-        for place in topic.places() {
-            load_place(db, &mut log, place, topic.compacted())?;
-        }
-    }
-    Ok(log)
-}
-
-/// Where a place begins and ends, and how old what is left undone may be: as old as its first row.
-fn load_place(db: &Connection, log: &mut Log, place: u32, compacted: bool) -> rusqlite::Result<()> {
-    let row_at = |sql: &str| -> rusqlite::Result<Option<(i64, i64, i64)>> {
-        let range = [row_id(place, 0), row_id(place + 1, 0)];
-        db.prepare_cached(sql)?
-            .query_row(range, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
-            .optional()
-    };
-    let (first, last) = if compacted {
-        (
-            "SELECT id, 1, appended_ms FROM latest WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1",
-            "SELECT id, 1, appended_ms FROM latest WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1",
-        )
-    } else {
-        (
-            "SELECT id, records, appended_ms FROM batch WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1",
-            "SELECT id, records, appended_ms FROM batch WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1",
-        )
-    };
-    let (Some((first, _, first_ms)), Some((last, records, last_ms))) =
-        (row_at(first)?, row_at(last)?)
-    else {
-        return Ok(());
-    };
-    let Some(slot) = log.place_mut(place) else { return Ok(()) };
-    // Of a compacted topic the rows before the first are superseded, not gone: offset 0 is still a place to begin.
-    slot.start = if compacted { 0 } else { offset_of(first) };
-    slot.end = offset_of(last) + records.cast_unsigned();
-    slot.note_time(offset_of(first), first_ms);
-    if last != first {
-        slot.note_time(offset_of(last), last_ms);
-    }
-    Ok(())
-}
-
-fn load_dictionaries(db: &Connection, shared: &Shared) -> rusqlite::Result<()> {
-    let mut statement = db.prepare("SELECT id, topic, bytes FROM dictionary ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        shared.dictionaries.add(row.get(0)?, row.get(1)?, row.get(2)?);
-    }
-    Ok(())
-}
-
-/// Starts the writer, the syncing thread and the copying thread.
-fn start(
-    shared: &Arc<Shared>,
-    writer: Writer,
-    wal: File,
-    copier: Connection,
-) -> std::io::Result<Threads> {
-    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    let (syncing, copying) = (Arc::clone(shared), Arc::clone(shared));
-    let writer = thread("log-writer").spawn(move || writer.run())?;
-    let syncer = thread("log-sync").spawn(move || sync::run(&syncing, &wal))?;
-    let copier = thread("log-copy").spawn(move || wal::run(&copying, &copier))?;
-    Ok(Threads { writer: Some(writer), others: vec![syncer, copier] })
 }

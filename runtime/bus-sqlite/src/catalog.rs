@@ -67,15 +67,17 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// `first` gives the number of each topic of the flow.
+    /// `first` gives the number of each topic of the flow. A topic without one is not in this log.
     pub(crate) fn new(flow: &Flow, first: &HashMap<String, u32>) -> Self {
-        let topic = |spec: &TopicSpec| Topic {
-            name: spec.name.as_str().into(),
-            first: first.get(&spec.name).copied().unwrap_or(PLACES_MAX),
-            partitions: spec.partitions,
-            retention: spec.retention,
+        let topic = |spec: &TopicSpec| {
+            Some(Topic {
+                name: spec.name.as_str().into(),
+                first: *first.get(&spec.name)?,
+                partitions: spec.partitions,
+                retention: spec.retention,
+            })
         };
-        let topics: Vec<Topic> = flow.topics.iter().map(topic).collect();
+        let topics: Vec<Topic> = flow.topics.iter().filter_map(topic).collect();
         let by_name = topics.iter().enumerate().map(|(at, t)| (Arc::clone(&t.name), at)).collect();
         let places = topics.iter().map(|t| t.places().end).max().unwrap_or(0);
         let mut catalog = Self { topics, consumers: Vec::new(), by_name, places };
@@ -97,11 +99,6 @@ impl Catalog {
 
     pub(crate) fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(*self.by_name.get(name)?)
-    }
-
-    /// The topic that a place belongs to.
-    pub(crate) fn topic_at(&self, place: u32) -> Option<&Topic> {
-        self.topics.iter().find(|t| t.places().contains(&place))
     }
 
     /// Topic and place of a partition.

@@ -21,6 +21,7 @@ mod files;
 mod group;
 mod log;
 mod member;
+mod open;
 mod options;
 mod prepare;
 mod reader;

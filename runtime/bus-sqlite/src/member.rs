@@ -58,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) service: Arc<str>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) store: Store,
+    /// An Effect is given only what a power cut cannot take: what it does cannot be taken back.
+    pub(crate) durable: bool,
 }
 
 pub(crate) struct SqliteMember {
@@ -70,10 +72,9 @@ pub(crate) struct SqliteMember {
 }
 
 impl SqliteMember {
-    pub(crate) fn new(parts: Parts) -> Result<Self, BusError> {
-        let reader = Reader::open(&parts.shared)?;
+    pub(crate) fn new(parts: Parts, reader: Reader) -> Self {
         let preparer = Preparer::new(&parts.shared);
-        Ok(Self { parts, reader, preparer, owned: BTreeMap::new(), turn: 0 })
+        Self { parts, reader, preparer, owned: BTreeMap::new(), turn: 0 }
     }
 
     /// What has been told, and what has been written.
@@ -115,7 +116,8 @@ impl SqliteMember {
             let (place, compacted) = (lane.input.place, lane.input.compacted);
             let (until, recent) = {
                 let log = lock(&self.parts.shared.log);
-                let until = log.range(place).end;
+                let range = log.range(place);
+                let until = if self.parts.durable { range.durable } else { range.end };
                 (until, log.recent(place, lane.fetched, until, left))
             };
             let batches = match recent {

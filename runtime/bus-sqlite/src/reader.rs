@@ -229,19 +229,8 @@ impl Reader {
         place: u32,
         next: u64,
     ) -> Result<Option<i64>, BusError> {
-        let sql = if compacted {
-            "SELECT appended_ms FROM latest WHERE id BETWEEN ?2 AND ?3 ORDER BY id LIMIT 1"
-        } else {
-            "SELECT appended_ms FROM batch
-             WHERE id >= coalesce((SELECT max(id) FROM batch WHERE id BETWEEN ?1 AND ?2), ?2) AND id <= ?3
-             ORDER BY id LIMIT 1"
-        };
-        let ids = [row_id(place, 0), row_id(place, next), row_id(place + 1, 0) - 1];
-        let found = self.db.prepare_cached(sql).and_then(|mut s| {
-            let mut rows = s.query(params![ids[0], ids[1], ids[2]])?;
-            rows.next()?.map(|r| r.get(0)).transpose()
-        });
-        found.map_err(|e| self.shared.unreadable(e))
+        crate::open::time_of(&self.db, compacted, place, next)
+            .map_err(|e| self.shared.unreadable(e))
     }
 }
 

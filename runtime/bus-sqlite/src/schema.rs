@@ -101,6 +101,15 @@ pub(crate) fn open_reader(log: &Path, cache_bytes: usize) -> rusqlite::Result<Co
     Ok(connection)
 }
 
+/// A connection that only copies the write-ahead log into the file.
+pub(crate) fn open_copier(log: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(log, flags)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    Ok(connection)
+}
+
 /// Refuses a log that a newer program wrote, before anything is changed in it.
 pub(crate) fn refuse_newer(connection: &Connection, dir: &Path) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::Sqlite { path: dir.join("log.db"), error };

@@ -52,15 +52,15 @@ impl Shared {
         files: Files,
         epoch: u64,
         catalog: Catalog,
-        log: Log,
+        log: (Log, Dictionaries),
     ) -> Arc<Self> {
         Arc::new(Self {
             options,
             files,
             epoch,
             catalog,
-            dictionaries: Dictionaries::default(),
-            log: Mutex::new(log),
+            dictionaries: log.1,
+            log: Mutex::new(log.0),
             groups: Mutex::default(),
             syncs: Syncs::default(),
             wal: Wal::default(),
