@@ -17,7 +17,10 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) fn conveyance() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("conveyance");
     if !path.exists() {
-        bail!("{} is not there: build it in the same profile, `cargo build --release --bin conveyance`", path.display());
+        bail!(
+            "{} is not there: build it in the same profile, `cargo build --release --bin conveyance`",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -29,7 +32,9 @@ pub(crate) fn conveyance() -> Result<PathBuf> {
 pub(crate) fn write_feeds(folder: &Path, pattern: &str) -> Result<PathBuf> {
     std::fs::write(folder.join("pack.toml"), include_str!("../../packs/simulated-mls.toml"))?;
     let path = folder.join("feeds.toml");
-    let text = format!("[[feed]]\nname = \"market\"\npack = \"pack.toml\"\nfiles = [\"{pattern}\"]\nmode = \"partial\"\nas_of = \"2026-01-01\"\n");
+    let text = format!(
+        "[[feed]]\nname = \"market\"\npack = \"pack.toml\"\nfiles = [\"{pattern}\"]\nmode = \"partial\"\nas_of = \"2026-01-01\"\n"
+    );
     std::fs::write(&path, text)?;
     Ok(path)
 }
@@ -40,7 +45,15 @@ pub(crate) fn write_feeds(folder: &Path, pattern: &str) -> Result<PathBuf> {
 /// When the program was not built.
 pub(crate) fn load(feeds: &Path, input: &Path, data: &Path) -> Result<Command> {
     let mut command = Command::new(conveyance()?);
-    command.arg("load").arg("--feeds").arg(feeds).arg("--input").arg(input).arg("--data").arg(data).arg("--json");
+    command
+        .arg("load")
+        .arg("--feeds")
+        .arg(feeds)
+        .arg("--input")
+        .arg(input)
+        .arg("--data")
+        .arg(data)
+        .arg("--json");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
@@ -74,7 +87,9 @@ impl Usage {
         for task in tasks.flatten() {
             let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
             let Some((name, cpu)) = thread_stat(&stat) else { continue };
-            let Some(tid) = task.file_name().to_str().and_then(|t| t.parse().ok()) else { continue };
+            let Some(tid) = task.file_name().to_str().and_then(|t| t.parse().ok()) else {
+                continue;
+            };
             self.threads.insert(tid, (name, cpu));
         }
         self.cpu_by_thread.clear();

@@ -10,7 +10,7 @@ use crate::market::{Market, MarketConfig};
 pub const BENCHMARK_START_MS: i64 = 1_767_225_600_000;
 
 /// Rows are handed to the file system in pieces of about this many bytes.
-const WRITE_BYTES: usize = 1 << 20;
+const WRITE_BYTES: usize = 1 << 18;
 
 /// Writes `listings` rows (no faults, no changes) of the market of `seed` to `path`, about 1 KiB each, and returns the number of bytes.
 /// Memory does not grow with their number.

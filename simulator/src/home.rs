@@ -66,7 +66,7 @@ impl World {
             .enumerate()
             .flat_map(|(number, city)| (0..city.share).map(move |_| number))
             .collect();
-        Self { seed, cities, tickets, phrasebook: Phrasebook::new() }
+        Self { seed, cities, tickets, phrasebook: Phrasebook::new(seed) }
     }
 
     pub(crate) fn cities(&self) -> &[City] {

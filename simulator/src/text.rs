@@ -59,32 +59,31 @@ pub(crate) fn civil_from_days(days: i64) -> (u64, u64, u64) {
     (year.unsigned_abs(), month.unsigned_abs(), day.unsigned_abs())
 }
 
+/// The two digits of a number below 100.
+fn pair(value: u64) -> [u8; 2] {
+    let digit = |value: u64| b'0' + u8::try_from(value % 10).expect("a digit is below 10");
+    [digit(value / 10), digit(value)]
+}
+
 /// Writes `MM/DD/YYYY`, the date form of the feed, in UTC.
 pub(crate) fn push_date(out: &mut Vec<u8>, time_ms: i64) {
     let (year, month, day) = civil_from_days(time_ms.div_euclid(DAY_MS));
-    push_digits(out, month, 2);
-    out.push(b'/');
-    push_digits(out, day, 2);
-    out.push(b'/');
-    push_digits(out, year, 4);
+    let ([m1, m2], [d1, d2], [y1, y2], [y3, y4]) =
+        (pair(month), pair(day), pair(year / 100), pair(year));
+    out.extend_from_slice(&[m1, m2, b'/', d1, d2, b'/', y1, y2, y3, y4]);
 }
 
 /// Writes `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 pub(crate) fn push_timestamp(out: &mut Vec<u8>, time_ms: i64) {
     let (year, month, day) = civil_from_days(time_ms.div_euclid(DAY_MS));
     let within = time_ms.rem_euclid(DAY_MS).unsigned_abs();
-    push_digits(out, year, 4);
-    for (mark, value) in
-        [(b'-', month), (b'-', day), (b'T', within / 3_600_000), (b':', within / 60_000 % 60)]
-    {
-        out.push(mark);
-        push_digits(out, value, 2);
-    }
-    out.push(b':');
-    push_digits(out, within / 1_000 % 60, 2);
-    out.push(b'.');
-    push_digits(out, within % 1_000, 3);
-    out.push(b'Z');
+    let ([m1, m2], [d1, d2], [y1, y2], [y3, y4]) =
+        (pair(month), pair(day), pair(year / 100), pair(year));
+    out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T']);
+    let ([h1, h2], [n1, n2]) = (pair(within / 3_600_000), pair(within / 60_000 % 60));
+    let ([s1, s2], [f1, f2], [_, f3]) =
+        (pair(within / 1_000 % 60), pair(within % 1_000 / 10), pair(within % 10));
+    out.extend_from_slice(&[h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1, f2, f3, b'Z']);
 }
 
 #[cfg(test)]

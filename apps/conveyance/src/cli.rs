@@ -13,15 +13,15 @@ use serde_json::Value;
     propagate_version = true,
     after_help = "Begin with `conveyance up --demo` and open the address it prints."
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run everything in one process and serve the page.
     #[command(
         after_help = "Example: conveyance up --demo\nExample: conveyance up --feeds feeds.toml --data /var/lib/conveyance"
@@ -82,18 +82,18 @@ pub enum Command {
 
 /// Which data a command works on, and how it answers.
 #[derive(Debug, Clone, Args)]
-pub struct Folder {
+pub(crate) struct Folder {
     /// The data folder.
     #[arg(long, default_value = "conveyance-data")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// One JSON object on one line.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl Folder {
     /// Prints an answer in the form that was asked for.
-    pub fn print(&self, value: &Value, human: fn(&Value)) {
+    pub(crate) fn print(&self, value: &Value, human: fn(&Value)) {
         if self.json {
             crate::print::line(value);
         } else {
@@ -104,47 +104,47 @@ impl Folder {
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
-pub struct Up {
+pub(crate) struct Up {
     /// A synthetic market as the feed: no download, no licence.
     #[arg(long, required_unless_present = "feeds", conflicts_with = "feeds")]
-    pub demo: bool,
+    pub(crate) demo: bool,
     /// Your feeds.
     #[arg(long)]
-    pub feeds: Option<PathBuf>,
+    pub(crate) feeds: Option<PathBuf>,
     /// The data folder; made when it is not there.
     #[arg(long, default_value = "conveyance-data")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The folder that file patterns in feeds.toml are relative to.
     #[arg(long, env = "CONVEYANCE_DATA", default_value = "../shared/data")]
-    pub input: PathBuf,
+    pub(crate) input: PathBuf,
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:7080")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Listings of the synthetic market.
     #[arg(long, default_value_t = 20_000)]
-    pub listings: u64,
+    pub(crate) listings: u64,
     /// Changes a second of the synthetic market.
     #[arg(long, default_value_t = 5.0)]
-    pub rate: f64,
+    pub(crate) rate: f64,
 }
 
 /// Arguments of `load`.
 #[derive(Debug, Args)]
-pub struct Load {
+pub(crate) struct Load {
     /// The feeds.
     #[arg(long)]
-    pub feeds: PathBuf,
+    pub(crate) feeds: PathBuf,
     /// Which data, and how to answer.
     #[command(flatten)]
-    pub folder: Folder,
+    pub(crate) folder: Folder,
     /// The folder that file patterns in feeds.toml are relative to.
     #[arg(long, env = "CONVEYANCE_DATA", default_value = "../shared/data")]
-    pub input: PathBuf,
+    pub(crate) input: PathBuf,
 }
 
 /// `dead-letters`.
 #[derive(Debug, Subcommand)]
-pub enum DeadLetters {
+pub(crate) enum DeadLetters {
     /// The newest, with reasons counted.
     List {
         /// Which data.
@@ -183,7 +183,7 @@ pub enum DeadLetters {
 
 /// `feeds`.
 #[derive(Debug, Subcommand)]
-pub enum FeedsCommand {
+pub(crate) enum FeedsCommand {
     /// Lint a mapping pack, and try it on a file.
     Check {
         /// The pack.

@@ -24,6 +24,7 @@ pack = "simulated-mls.toml"
 files = ["*.jsonl"]
 mode = "partial"
 as_of = "2026-01-01"
+show = ["Latitude", "Longitude", "OriginalListPrice", "PlaceMethod", "PlaceUncertaintyMeters"]
 "#;
 
 /// Writes the configuration and the inventory into `folder`, and starts the market. Returns the path of its
@@ -31,7 +32,12 @@ as_of = "2026-01-01"
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn start(folder: &Path, listings: u64, rate: f64, stop: &Arc<AtomicBool>) -> Result<std::path::PathBuf> {
+pub(crate) fn start(
+    folder: &Path,
+    listings: u64,
+    rate: f64,
+    stop: &Arc<AtomicBool>,
+) -> Result<std::path::PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let feeds = folder.join("feeds.toml");
     std::fs::write(&feeds, FEEDS)?;
@@ -42,7 +48,9 @@ pub fn start(folder: &Path, listings: u64, rate: f64, stop: &Arc<AtomicBool>) ->
     let live = move || {
         while !stop.load(Ordering::Acquire) {
             std::thread::park_timeout(STEP);
-            let step = driver.step(SystemClock.now_ms()).and_then(|_| driver.feed().keep_newest(FILES_KEPT));
+            let step = driver
+                .step(SystemClock.now_ms())
+                .and_then(|_| driver.feed().keep_newest(FILES_KEPT));
             if let Err(error) = step {
                 eprintln!("the demo market stands still: {error}");
                 return;

@@ -13,7 +13,7 @@ use dataflow::source::{Round, SourceRunner};
 use dataflow::view::{Start, ViewRunner};
 use dataflow::worker::{Worker, WorkerParts};
 use dataflow::{Board, Clock, Flow, SystemClock, Transform};
-use gateway::{Display, ListingView};
+use gateway::ListingView;
 use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
@@ -24,18 +24,20 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Rounds that a stopping worker may take to give its partitions up.
 const SHUT_DOWN_ROUNDS: u32 = 100;
 /// Name of the read model's file in the data folder.
-pub const VIEWS: &str = "views.db";
+pub(crate) const VIEWS: &str = "views.db";
 
 /// The services, running.
-pub struct Engine {
+pub(crate) struct Engine {
     /// The bus.
-    pub bus: Arc<SqliteBus>,
+    pub(crate) bus: Arc<SqliteBus>,
     /// The wiring.
-    pub flow: Arc<Flow>,
+    pub(crate) flow: Arc<Flow>,
     /// What is wrong now.
-    pub board: Board,
+    pub(crate) board: Board,
+    /// The served read model, until it is taken to be served.
+    pub(crate) model: gateway::Model,
     /// Held deletes, and the word that they are right.
-    pub confirmations: Confirmations,
+    pub(crate) confirmations: Confirmations,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -65,7 +67,7 @@ impl Shared {
 ///
 /// # Errors
 /// What is in the way, with what to do.
-pub fn open_log(dir: &Path, flow: &Flow) -> Result<Arc<SqliteBus>> {
+pub(crate) fn open_log(dir: &Path, flow: &Flow) -> Result<Arc<SqliteBus>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let epoch = u64::try_from(clock.now_ms()).unwrap_or(1).max(1);
     Ok(SqliteBus::open(dir, flow, Options::new(clock, epoch))?)
@@ -76,11 +78,13 @@ impl Engine {
     ///
     /// # Errors
     /// What is in the way, with what to do.
-    pub fn start(dir: &Path, wiring: &Wiring, display: Display) -> Result<Self> {
+    pub(crate) fn start(dir: &Path, wiring: &Wiring) -> Result<Self> {
         let flow = Arc::new(crate::flow::table());
         let bus = open_log(dir, &flow)?;
-        let view = ListingView::open(&dir.join(VIEWS), display)?;
+        let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
+        let model = view.model();
         let mut engine = Self {
+            model,
             bus,
             flow,
             board: Board::default(),
@@ -134,7 +138,7 @@ impl Engine {
         let make_normalize: Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync> =
             Arc::new(make_normalize);
         let make_track: Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync> =
-            Arc::new(|| Box::new(track::Track::default()));
+            Arc::new(|| Box::new(track::Track));
         for (service, make) in [(NORMALIZE, make_normalize), (TRACK, make_track)] {
             let parts = WorkerParts {
                 flow: &self.flow,
@@ -175,7 +179,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn finished(&self) -> Result<bool> {
+    pub(crate) fn finished(&self) -> Result<bool> {
         if !self.shared.sources_done.load(Ordering::Acquire) {
             return Ok(false);
         }
@@ -184,13 +188,13 @@ impl Engine {
 
     /// Feeds that could not be read to their end.
     #[must_use]
-    pub fn held_feeds(&self) -> Vec<String> {
+    pub(crate) fn held_feeds(&self) -> Vec<String> {
         self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The first error that ends the process, if there was one.
     #[must_use]
-    pub fn fatal(&self) -> Option<String> {
+    pub(crate) fn fatal(&self) -> Option<String> {
         self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -198,7 +202,7 @@ impl Engine {
     ///
     /// # Errors
     /// The first fatal error, or what the last sync said.
-    pub fn stop(self) -> Result<()> {
+    pub(crate) fn stop(self) -> Result<()> {
         self.shared.stop.store(true, Ordering::Release);
         for thread in self.threads {
             drop(thread.join());

@@ -8,20 +8,20 @@ use messages::topics::{
 };
 
 /// Name of the source service.
-pub const INGEST: &str = "ingest";
+pub(crate) const INGEST: &str = "ingest";
 /// Name of the mapping service.
-pub const NORMALIZE: &str = "normalize";
+pub(crate) const NORMALIZE: &str = "normalize";
 /// Name of the tracking service.
-pub const TRACK: &str = "track";
+pub(crate) const TRACK: &str = "track";
 /// Name of the serving service.
-pub const GATEWAY: &str = "gateway";
+pub(crate) const GATEWAY: &str = "gateway";
 
 /// Days that deletions are kept in compacted topics; a view that is older is rebuilt.
 const TOMBSTONE_DAYS: u32 = 7;
 
 /// The table.
 #[must_use]
-pub fn table() -> Flow {
+pub(crate) fn table() -> Flow {
     Flow::new(topics(), services()).expect("the table does not contradict itself: a test says so")
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use dataflow::bus::Bus;
 use dataflow::{Clock, SystemClock};
-use gateway::Display;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
@@ -28,11 +27,11 @@ type Tallies = BTreeMap<String, i64>;
 ///
 /// # Errors
 /// What is in the way, with what to do.
-pub fn load(args: &Load) -> Result<ExitCode> {
+pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let wiring = Wiring::read(&args.feeds, &args.input, Reading::Once)?;
     let clock = SystemClock;
     let began_ms = clock.now_ms();
-    let engine = Engine::start(&args.folder.data, &wiring, Display::default())?;
+    let engine = Engine::start(&args.folder.data, &wiring)?;
     socket::serve(tools_of(&engine, &args.folder.data))?;
     let before = tallies(&*engine.bus)?;
     wait_until_done(&engine, &before)?;
@@ -66,7 +65,7 @@ pub fn load(args: &Load) -> Result<ExitCode> {
 
 /// The tools on a running engine.
 #[must_use]
-pub fn tools_of(engine: &Engine, dir: &Path) -> Tools {
+pub(crate) fn tools_of(engine: &Engine, dir: &Path) -> Tools {
     Tools {
         bus: std::sync::Arc::clone(&engine.bus),
         flow: std::sync::Arc::clone(&engine.flow),
@@ -144,7 +143,7 @@ fn summary(
 ///
 /// # Errors
 /// When something cannot be read at all.
-pub fn check_pack(pack: &Path, file: Option<&Path>, as_json: bool) -> Result<bool> {
+pub(crate) fn check_pack(pack: &Path, file: Option<&Path>, as_json: bool) -> Result<bool> {
     let report = crate::wiring::try_pack(pack, file)?;
     if as_json {
         print::line(&report);

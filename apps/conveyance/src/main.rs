@@ -1,6 +1,7 @@
 //! One binary: every service, every command.
 
 mod cli;
+mod demo;
 mod engine;
 mod flow;
 mod load;
@@ -8,6 +9,7 @@ mod print;
 mod socket;
 mod tools;
 mod trial;
+mod up;
 mod wiring;
 
 use std::path::Path;
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::Up(_) => anyhow::bail!("later"),
+        Command::Up(args) => up::up(&args).map(|()| ExitCode::SUCCESS),
         Command::Load(args) => load::load(&args),
         Command::Flow { json } => {
             print::flow(&flow::table(), json);
@@ -56,7 +58,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             show(&folder, &Request::ShowDeadLetter { id }, print::value)
         }
         Command::DeadLetters(DeadLetters::Redrive { folder, ids, all, service }) => {
-            anyhow::ensure!(all != !ids.is_empty(), "name dead letters by id, or say --all");
+            anyhow::ensure!(all == ids.is_empty(), "name dead letters by id, or say --all");
             show(&folder, &Request::Redrive { ids, service }, print::value)
         }
         Command::Replay { folder, feed } => show(&folder, &Request::Replay { feed }, print::value),

@@ -6,17 +6,17 @@ use dataflow::flow::{Kind, Retention, State};
 use serde_json::{Value, json};
 
 /// One JSON object on one line.
-pub fn line(value: &Value) {
+pub(crate) fn line(value: &Value) {
     println!("{value}");
 }
 
 /// JSON for people.
-pub fn value(value: &Value) {
+pub(crate) fn value(value: &Value) {
     println!("{value:#}");
 }
 
 /// One line of text.
-pub fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     println!("{text}");
 }
 
@@ -33,7 +33,7 @@ fn rows<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// The flow table.
-pub fn flow(flow: &Flow, as_json: bool) {
+pub(crate) fn flow(flow: &Flow, as_json: bool) {
     if as_json {
         return line(&flow_json(flow));
     }
@@ -102,7 +102,7 @@ fn flow_json(flow: &Flow) -> Value {
 
 /// The AsyncAPI document of the flow.
 #[must_use]
-pub fn asyncapi(flow: &Flow) -> Value {
+pub(crate) fn asyncapi(flow: &Flow) -> Value {
     let users = |topic: &str| {
         let writes: Vec<&str> = flow
             .services
@@ -134,7 +134,7 @@ pub fn asyncapi(flow: &Flow) -> Value {
 }
 
 /// `lag`: only partitions with something undone, then what is wrong.
-pub fn lag(value: &Value) {
+pub(crate) fn lag(value: &Value) {
     let undone: Vec<_> = rows(value, "partitions").filter(|p| number(p, "records") > 0).collect();
     if undone.is_empty() {
         println!("nothing is waiting: every service has done all that it was given");
@@ -160,7 +160,7 @@ pub fn lag(value: &Value) {
 }
 
 /// `dead-letters list`.
-pub fn dead_letters(value: &Value) {
+pub(crate) fn dead_letters(value: &Value) {
     let total = number(value, "total");
     println!("{total} dead letters");
     for (reason, count) in value.get("by_reason").and_then(Value::as_object).into_iter().flatten() {
@@ -187,7 +187,7 @@ pub fn dead_letters(value: &Value) {
 }
 
 /// `explain`.
-pub fn explain(value: &Value) {
+pub(crate) fn explain(value: &Value) {
     println!("{}", text(value, "ListingKey"));
     for step in rows(value, "steps") {
         println!(
@@ -208,7 +208,7 @@ pub fn explain(value: &Value) {
 }
 
 /// `check`.
-pub fn check(value: &Value) {
+pub(crate) fn check(value: &Value) {
     let (listings, events, differences) =
         (number(value, "listings"), number(value, "events"), number(value, "differences"));
     if differences == 0 {
@@ -227,7 +227,7 @@ pub fn check(value: &Value) {
 }
 
 /// The summary of a load.
-pub fn load(value: &Value) {
+pub(crate) fn load(value: &Value) {
     println!(
         "{:<18} {:>10} {:>10} {:>10} {:>10} {:>12}",
         "FEED", "READ", "SENT", "UNCHANGED", "DELETED", "DEAD LETTERS"

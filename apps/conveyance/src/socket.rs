@@ -31,7 +31,7 @@ fn path(dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn serve(tools: Tools) -> Result<()> {
+pub(crate) fn serve(tools: Tools) -> Result<()> {
     let path = path(&tools.dir);
     if path.exists() {
         std::fs::remove_file(&path)
@@ -80,7 +80,7 @@ fn answer(stream: &UnixStream, tools: &Tools) -> Result<()> {
 ///
 /// # Errors
 /// What the process answered, or that it broke off.
-pub fn ask(dir: &Path, request: &Request) -> Result<Option<Value>> {
+pub(crate) fn ask(dir: &Path, request: &Request) -> Result<Option<Value>> {
     let mut stream = match UnixStream::connect(path(dir)) {
         Ok(stream) => stream,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {

@@ -17,12 +17,12 @@ use ingest::Confirmations;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use explain::explain;
+pub(crate) use explain::explain;
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
-pub enum Request {
+pub(crate) enum Request {
     /// What is not done yet, for each service and partition, and what is wrong.
     Lag,
     /// Dead letters, the newest first.
@@ -67,17 +67,17 @@ pub enum Request {
 
 /// What the tools work on.
 #[derive(Clone)]
-pub struct Tools {
+pub(crate) struct Tools {
     /// The log.
-    pub bus: Arc<SqliteBus>,
+    pub(crate) bus: Arc<SqliteBus>,
     /// The wiring.
-    pub flow: Arc<Flow>,
+    pub(crate) flow: Arc<Flow>,
     /// The data folder.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Conditions of the running services; empty when nothing runs.
-    pub board: Board,
+    pub(crate) board: Board,
     /// Held deletes of the running feeds.
-    pub confirmations: Confirmations,
+    pub(crate) confirmations: Confirmations,
 }
 
 impl Tools {
@@ -85,7 +85,7 @@ impl Tools {
     ///
     /// # Errors
     /// One text for the person who asked.
-    pub fn answer(&self, request: &Request) -> Result<Value> {
+    pub(crate) fn answer(&self, request: &Request) -> Result<Value> {
         match request {
             Request::Lag => lag::lag(self),
             Request::DeadLetters { service, limit } => {
@@ -110,7 +110,7 @@ impl Tools {
 
     /// Whether a request changes the log, so that it has to be opened for work.
     #[must_use]
-    pub fn writes(request: &Request) -> bool {
+    pub(crate) fn writes(request: &Request) -> bool {
         matches!(request, Request::Redrive { .. } | Request::Replay { .. })
     }
 }

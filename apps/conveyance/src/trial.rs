@@ -106,7 +106,7 @@ impl Sink for Trial {
 ///
 /// # Errors
 /// When the file cannot be read at all, or lacks what the pack names.
-pub fn run(pack: &Pack, file: &Path) -> Result<Value> {
+pub(crate) fn run(pack: &Pack, file: &Path) -> Result<Value> {
     let places = Places::new(PostalCodes::read([])?, Boundaries::built_in());
     let mut trial = Trial {
         mapper: Bare::new(pack.clone(), places),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gateway::{Display, FeedDisplay, Gateway};
+use gateway::Gateway;
 use tokio::net::TcpListener;
 
 use crate::cli::Up;
@@ -24,27 +24,39 @@ const LOOK: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What is in the way, or what ended it, with what to do.
-pub fn up(args: &Up) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+pub(crate) fn up(args: &Up) -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run(args))
 }
 
 async fn run(args: &Up) -> Result<()> {
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}: is another conveyance running? --listen names another address", args.listen))?;
+    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is another conveyance running? --listen names another address",
+            args.listen
+        )
+    })?;
     let stop = Arc::new(AtomicBool::new(false));
     let (feeds, input) = feeds_of(args, &stop)?;
     let wiring = Wiring::read(&feeds, &input, Reading::Watch(WATCH_MS))?;
-    let engine = Engine::start(&args.data, &wiring, display(&wiring))?;
+    let engine = Engine::start(&args.data, &wiring)?;
     let tools = tools_of(&engine, &args.data);
     socket::serve(tools.clone())?;
-    let explain: gateway::Explain = Arc::new(move |key: &str| tools::explain(&*tools.bus, &tools.flow, key).map_err(|e| format!("{e:#}")));
-    let gateway = Gateway::new(engine.served.clone(), explain);
+    let explain: gateway::Explain = Arc::new(move |key: &str| {
+        tools::explain(&*tools.bus, &tools.flow, key).map_err(|e| format!("{e:#}"))
+    });
+    let gateway = Gateway::new(engine.model.clone(), explain);
     print::say(&format!("conveyance is at http://{}", listener.local_addr()?));
-    print::say(&format!("data in {}; stop with Ctrl-C; `conveyance lag --data {0}` shows what waits", args.data.display()));
-    let ended = gateway::serve(listener, gateway, until_over(&engine)).await;
+    print::say(&format!(
+        "data in {}; stop with Ctrl-C; `conveyance lag --data {0}` shows what waits",
+        args.data.display()
+    ));
+    let engine = Arc::new(engine);
+    let ended = gateway::serve(listener, gateway, until_over(Arc::clone(&engine))).await;
     stop.store(true, Ordering::Release);
+    let engine =
+        Arc::into_inner(engine).context("the server still holds the services: this is a bug")?;
     engine.stop()?;
     ended.context("the HTTP server ended")?;
     print::say("stopped; everything that was answered for is on disk");
@@ -61,20 +73,13 @@ fn feeds_of(args: &Up, stop: &Arc<AtomicBool>) -> Result<(PathBuf, PathBuf)> {
     }
 }
 
-/// Feeds of open data carry no display flags; a pack that maps none says that there are none to honour.
-fn display(wiring: &Wiring) -> Display {
-    let mut display = Display::default();
-    for (name, pack) in wiring.packs.iter() {
-        if !pack.fields().contains(&"InternetEntireListingDisplayYN") {
-            display.set(name, FeedDisplay::open_data());
-        }
-    }
-    display
-}
-
 /// Ends when the operator says so, or when a service cannot go on. Prints each condition once.
-async fn until_over(engine: &Engine) {
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+async fn until_over(engine: Arc<Engine>) {
+    let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    else {
+        return;
+    };
     let mut look = tokio::time::interval(LOOK);
     let mut said = std::collections::HashSet::new();
     loop {
@@ -85,7 +90,7 @@ async fn until_over(engine: &Engine) {
                 if engine.fatal().is_some() {
                     return;
                 }
-                say_news(engine, &mut said);
+                say_news(&engine, &mut said);
             }
         }
     }
@@ -93,8 +98,14 @@ async fn until_over(engine: &Engine) {
 
 fn say_news(engine: &Engine, said: &mut std::collections::HashSet<String>) {
     let held = engine.confirmations.held().into_iter().map(|h| h.to_string());
-    let board = engine.board.conditions().into_iter().chain(engine.confirmations.notices()).map(|(place, text)| format!("{place}: {text}"));
-    let now: std::collections::HashSet<String> = board.chain(engine.bus.conditions()).chain(held).collect();
+    let board = engine
+        .board
+        .conditions()
+        .into_iter()
+        .chain(engine.confirmations.notices())
+        .map(|(place, text)| format!("{place}: {text}"));
+    let now: std::collections::HashSet<String> =
+        board.chain(engine.bus.conditions()).chain(held).collect();
     for text in now.difference(said) {
         eprintln!("{text}");
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use gateway::{Absent, Display, FeedDisplay};
 use geography::{Boundaries, PostalCodes};
 use ingest::{AsOfRule, FeedConfig, Files, KeyTemplate, RowPlan};
 use mapping::Pack;
@@ -17,18 +18,20 @@ const PLACES_BYTES_MAX: u64 = 512 << 20;
 
 /// Everything that the services need to know of the feeds.
 #[derive(Clone)]
-pub struct Wiring {
+pub(crate) struct Wiring {
     /// Each feed with what is read out of its rows.
-    pub feeds: Vec<(FeedConfig, RowPlan)>,
+    pub(crate) feeds: Vec<(FeedConfig, RowPlan)>,
     /// Packs by feed name.
-    pub packs: Arc<HashMap<String, Pack>>,
+    pub(crate) packs: Arc<HashMap<String, Pack>>,
     /// Postal codes and boundaries.
-    pub places: normalize::Places,
+    pub(crate) places: normalize::Places,
+    /// What may be shown of each feed.
+    pub(crate) display: Display,
 }
 
 /// How the feeds are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// Once, every file, also those read before.
     Once,
     /// On and on, looking for new files every so many milliseconds.
@@ -40,7 +43,7 @@ impl Wiring {
     ///
     /// # Errors
     /// One text that names the file, the line where there is one, and what to do.
-    pub fn read(feeds_toml: &Path, input: &Path, reading: Reading) -> Result<Self> {
+    pub(crate) fn read(feeds_toml: &Path, input: &Path, reading: Reading) -> Result<Self> {
         let text = read_text(feeds_toml)?;
         let feeds =
             Feeds::parse(&text).map_err(|e| anyhow::anyhow!("{}:\n{e}", feeds_toml.display()))?;
@@ -54,7 +57,7 @@ impl Wiring {
             packs.insert(feed.name.clone(), pack);
         }
         let places = places(&feeds, input)?;
-        Ok(Self { feeds: plans, packs: Arc::new(packs), places })
+        Ok(Self { feeds: plans, packs: Arc::new(packs), places, display: display(&feeds) })
     }
 }
 
@@ -62,9 +65,18 @@ impl Wiring {
 ///
 /// # Errors
 /// All faults of the pack with their lines.
-pub fn read_pack(path: &Path) -> Result<Pack> {
+pub(crate) fn read_pack(path: &Path) -> Result<Pack> {
     let text = read_text(path)?;
     Pack::parse(&text).map_err(|e| anyhow::anyhow!("{}:\n{e}", path.display()))
+}
+
+fn display(feeds: &Feeds) -> Display {
+    let mut display = Display::default();
+    for feed in &feeds.feeds {
+        let absent = if feed.absent_flags_allow { Absent::Allow } else { Absent::Deny };
+        display.feeds.insert(feed.name.clone(), FeedDisplay { absent, also: feed.show.clone() });
+    }
+    display
 }
 
 fn read_text(path: &Path) -> Result<String> {
@@ -87,7 +99,7 @@ fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// When the pack's key names no column.
-pub fn plan(pack: &Pack) -> Result<RowPlan> {
+pub(crate) fn plan(pack: &Pack) -> Result<RowPlan> {
     let key = KeyTemplate::parse(&pack.source().key).with_context(|| {
         format!(
             "pack {}: key = \"{}\" names no column: write it as {{COLUMN}}",
@@ -101,7 +113,7 @@ pub fn plan(pack: &Pack) -> Result<RowPlan> {
 
 /// How a pack says that files are written.
 #[must_use]
-pub fn format(pack: &Pack) -> ingest::Format {
+pub(crate) fn format(pack: &Pack) -> ingest::Format {
     let source = pack.source();
     let encoding = match source.encoding {
         mapping::Encoding::Auto => ingest::Encoding::Auto,
@@ -232,7 +244,7 @@ fn places(feeds: &Feeds, input: &Path) -> Result<normalize::Places> {
 ///
 /// # Errors
 /// When the pack or the file cannot be read at all.
-pub fn try_pack(path: &Path, file: Option<&Path>) -> Result<serde_json::Value> {
+pub(crate) fn try_pack(path: &Path, file: Option<&Path>) -> Result<serde_json::Value> {
     let text = read_text(path)?;
     let findings: Vec<_> = mapping::lint(&text).into_iter().map(|f| serde_json::json!({"line": f.line, "message": f.message, "severity": format!("{:?}", f.severity).to_lowercase()})).collect();
     let pack = Pack::parse(&text);

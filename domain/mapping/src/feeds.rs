@@ -12,6 +12,8 @@
 //! mode = "full"                      # a file is all there is; what it lacks is deleted. Or "partial".
 //! as_of = "rolls-{year}.csv"         # from the file's name; or a date or moment for all files
 //! max_delete_share = 0.2             # more deletes than this share stop the feed: full mode only
+//! absent_display_flags = "allow"     # listings without display flags may be shown (open data); else "deny"
+//! show = ["Latitude", "Longitude"]   # fields that may leave besides the usual display payload
 //! ```
 
 use messages::time::Moment;
@@ -56,6 +58,11 @@ pub struct Feed {
     pub as_of: AsOf,
     /// In full mode: a snapshot that would delete a larger share than this is held until a person has looked.
     pub max_delete_share: f64,
+    /// What it means when a listing has no display flag: `true`, it may be shown. The Data Dictionary reads a
+    /// missing flag as a no; open data has no such flags.
+    pub absent_flags_allow: bool,
+    /// Fields that may leave besides the usual display payload, such as `Latitude`.
+    pub show: Vec<String>,
 }
 
 /// What a file's silence about a listing means.
@@ -244,6 +251,8 @@ fn read_feed(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<Feed> 
     let mode = table.required("mode", findings);
     let as_of = table.required("as_of", findings);
     let share = table.number("max_delete_share", findings);
+    let flags = table.string("absent_display_flags", findings);
+    let show = table.strings("show", findings);
     let span = table.span.clone();
     table.finish(findings);
     if files.is_empty() {
@@ -264,7 +273,37 @@ fn read_feed(mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<Feed> 
         mode: read_mode(&mode?, findings)?,
         as_of: read_as_of(&as_of?, findings)?,
         max_delete_share: share,
+        absent_flags_allow: read_flags(flags.as_ref(), findings),
+        show: read_show(show, findings),
     })
+}
+
+fn read_flags(flags: Option<&Text>, findings: &mut Findings<'_>) -> bool {
+    match flags.map(|t| t.value.as_str()) {
+        None | Some("deny") => false,
+        Some("allow") => true,
+        Some(other) => {
+            let span = flags.map_or(0..0, |t| t.span.clone());
+            findings.error(&span, format!("`absent_display_flags` must be \"deny\" or \"allow\" (open data), and is \"{other}\""));
+            false
+        }
+    }
+}
+
+fn read_show(show: Vec<Text>, findings: &mut Findings<'_>) -> Vec<String> {
+    use messages::fields::{Public, field};
+    for name in &show {
+        match field(&name.value).map(|f| f.public) {
+            Some(Public::Configured | Public::Always) => {}
+            Some(Public::Never) => findings.error(
+                &name.span,
+                format!("`{}` is never shown: it is for agents only", name.value),
+            ),
+            None => findings
+                .error(&name.span, format!("`{}` is no RESO field that is carried", name.value)),
+        }
+    }
+    show.into_iter().map(|t| t.value).collect()
 }
 
 fn check_paths<'t>(paths: impl Iterator<Item = &'t Text>, findings: &mut Findings<'_>) {

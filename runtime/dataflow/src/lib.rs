@@ -8,6 +8,7 @@ pub mod batch;
 pub mod board;
 pub mod bus;
 pub mod clock;
+pub mod conformance;
 pub mod contract;
 pub mod dead;
 pub mod effect;

@@ -12,6 +12,7 @@ use dataflow::{Failure, RecordRef, View};
 use messages::topics::{LISTING_CURRENT, LISTING_EVENTS};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::answer::Model;
 use crate::codec::{Decoder, Encoder, train};
 use crate::columns::{Columns, LISTINGS_MAX, Row, key_hash};
 use crate::display::Display;
@@ -90,9 +91,10 @@ impl ListingView {
         Ok(Self { sql, encoder, trained: newest.is_some(), shared })
     }
 
-    /// What readers need: the file's name and the columns.
-    pub(crate) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
+    /// What a server needs to answer from this view, also while it is written.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        Model::of(Arc::clone(&self.shared))
     }
 
     fn apply_all(&mut self, deliveries: &[Delivery], now_ms: i64) -> Result<(), StoreError> {

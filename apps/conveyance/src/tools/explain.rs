@@ -15,7 +15,7 @@ use super::{json_or_text, time_text};
 ///
 /// # Errors
 /// A text that says what to do when there is no such listing.
-pub fn explain(bus: &dyn Bus, flow: &Flow, key: &str) -> Result<Value> {
+pub(crate) fn explain(bus: &dyn Bus, flow: &Flow, key: &str) -> Result<Value> {
     let partitions = flow.topic(LISTING_CURRENT).map_or(1, |t| t.partitions);
     let partition = partition_of(key.as_bytes(), partitions);
     let tracked = bus.latest(LISTING_CURRENT, partition, key.as_bytes())?;

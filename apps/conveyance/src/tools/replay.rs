@@ -22,7 +22,7 @@ const REPLAY: &str = "replay";
 /// Name of the counter of mapping revisions.
 const REVISION: &str = "revision";
 /// The header in which a replayed row carries its mapping revision.
-pub const REVISION_HEADER: &str = normalize::REVISION_HEADER;
+pub(crate) const REVISION_HEADER: &str = normalize::REVISION_HEADER;
 
 pub(super) fn replay(tools: &Tools, feed: Option<&str>) -> Result<Value> {
     let done = tools

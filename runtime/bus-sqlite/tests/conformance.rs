@@ -1,0 +1,45 @@
+//! The suite that every bus runs, on this one, with several sets of options that change what serves a read.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bus_sqlite::{Options, SqliteBus};
+use dataflow::bus::Bus;
+use dataflow::conformance::conformance;
+use dataflow::{Flow, ManualClock};
+
+/// Runs the suite; folders live until it is over.
+fn check(change: impl Fn(&mut Options)) {
+    let dirs = Mutex::new(Vec::new());
+    conformance(|flow: &Flow| {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = open(dir.path(), flow, &change);
+        dirs.lock().unwrap().push(dir);
+        bus
+    });
+}
+
+fn open(dir: &Path, flow: &Flow, change: impl Fn(&mut Options)) -> Arc<dyn Bus> {
+    let mut options = Options::new(Arc::new(ManualClock::at(1_700_000_000_000)), 7);
+    change(&mut options);
+    SqliteBus::open(dir, flow, options).unwrap()
+}
+
+#[test]
+fn as_it_is() {
+    check(|_| {});
+}
+
+#[test]
+fn with_nothing_in_memory() {
+    check(|options| options.tail_bytes = 0);
+}
+
+#[test]
+fn with_a_tiny_write_ahead_log_and_tiny_transactions() {
+    check(|options| {
+        options.wal_soft_bytes = 1;
+        options.transaction_bytes = 1;
+        options.dictionary_samples = 1;
+    });
+}
