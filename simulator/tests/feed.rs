@@ -1,5 +1,9 @@
 //! The feed as files: numbering and state over restarts and crashes, faults and the truth about them.
-#![allow(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the finding"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
