@@ -79,8 +79,16 @@ impl Engine {
     /// # Errors
     /// What is in the way, with what to do.
     pub(crate) fn start(dir: &Path, wiring: &Wiring) -> Result<Self> {
+        let bus = open_log(dir, &crate::flow::table())?;
+        Self::start_on(bus, dir, wiring)
+    }
+
+    /// Starts all services on a log that is open, so that this process holds the folder.
+    ///
+    /// # Errors
+    /// What is in the way, with what to do.
+    pub(crate) fn start_on(bus: Arc<SqliteBus>, dir: &Path, wiring: &Wiring) -> Result<Self> {
         let flow = Arc::new(crate::flow::table());
-        let bus = open_log(dir, &flow)?;
         let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
         let model = view.model();
         let mut engine = Self {

@@ -1,23 +1,29 @@
 //! What people read on a terminal. The only place of this program that prints to standard output.
-#![allow(clippy::print_stdout, reason = "this is the command line's voice")]
+
+use std::io::Write;
 
 use dataflow::Flow;
 use dataflow::flow::{Kind, Retention, State};
 use serde_json::{Value, json};
 
+/// Prints a line. Who closes the pipe (`| head`) has read enough: that is no failure.
+macro_rules! out {
+    ($($text:tt)*) => { drop(writeln!(std::io::stdout(), $($text)*)) };
+}
+
 /// One JSON object on one line.
 pub(crate) fn line(value: &Value) {
-    println!("{value}");
+    out!("{value}");
 }
 
 /// JSON for people.
 pub(crate) fn value(value: &Value) {
-    println!("{value:#}");
+    out!("{value:#}");
 }
 
 /// One line of text.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    out!("{text}");
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
@@ -37,11 +43,11 @@ pub(crate) fn flow(flow: &Flow, as_json: bool) {
     if as_json {
         return line(&flow_json(flow));
     }
-    println!("{:<11} {:<32} {:<62} STATE", "SERVICE", "READS", "WRITES");
+    out!("{:<11} {:<32} {:<62} STATE", "SERVICE", "READS", "WRITES");
     for s in &flow.services {
         let reads: Vec<_> =
             s.reads.iter().map(|(t, _)| t.as_str()).filter(|t| !t.ends_with(".redrive")).collect();
-        println!(
+        out!(
             "{:<11} {:<32} {:<62} {}",
             s.name,
             or_dash(&reads.join(", ")),
@@ -49,15 +55,9 @@ pub(crate) fn flow(flow: &Flow, as_json: bool) {
             state_text(&s.state)
         );
     }
-    println!("\n{:<24} {:>10}  {:<22} KEPT", "TOPIC", "PARTITIONS", "KEY");
+    out!("\n{:<24} {:>10}  {:<22} KEPT", "TOPIC", "PARTITIONS", "KEY");
     for t in &flow.topics {
-        println!(
-            "{:<24} {:>10}  {:<22} {}",
-            t.name,
-            t.partitions,
-            t.key,
-            retention_text(t.retention)
-        );
+        out!("{:<24} {:>10}  {:<22} {}", t.name, t.partitions, t.key, retention_text(t.retention));
     }
 }
 
@@ -137,16 +137,20 @@ pub(crate) fn asyncapi(flow: &Flow) -> Value {
 pub(crate) fn lag(value: &Value) {
     let undone: Vec<_> = rows(value, "partitions").filter(|p| number(p, "records") > 0).collect();
     if undone.is_empty() {
-        println!("nothing is waiting: every service has done all that it was given");
+        out!("nothing is waiting: every service has done all that it was given");
     } else {
-        println!(
+        out!(
             "{:<11} {:<24} {:>9} {:>10} {:>10}",
-            "SERVICE", "TOPIC", "PARTITION", "RECORDS", "OLDEST"
+            "SERVICE",
+            "TOPIC",
+            "PARTITION",
+            "RECORDS",
+            "OLDEST"
         );
     }
     for p in undone {
         let age = format!("{} s", number(p, "oldest_seconds"));
-        println!(
+        out!(
             "{:<11} {:<24} {:>9} {:>10} {age:>10}",
             text(p, "service"),
             text(p, "topic"),
@@ -155,16 +159,16 @@ pub(crate) fn lag(value: &Value) {
         );
     }
     for c in rows(value, "conditions") {
-        println!("! {}: {}", text(c, "place"), text(c, "condition"));
+        out!("! {}: {}", text(c, "place"), text(c, "condition"));
     }
 }
 
 /// `dead-letters list`.
 pub(crate) fn dead_letters(value: &Value) {
     let total = number(value, "total");
-    println!("{total} dead letters");
+    out!("{total} dead letters");
     for (reason, count) in value.get("by_reason").and_then(Value::as_object).into_iter().flatten() {
-        println!("  {count:>8}  {reason}");
+        out!("  {count:>8}  {reason}");
     }
     for letter in rows(value, "dead_letters") {
         let place = match (text(letter, "file"), text(letter, "line")) {
@@ -176,7 +180,7 @@ pub(crate) fn dead_letters(value: &Value) {
         } else {
             ""
         };
-        println!(
+        out!(
             "{}  {}{place}{again}\n    {}: {}",
             text(letter, "id"),
             text(letter, "key"),
@@ -188,9 +192,9 @@ pub(crate) fn dead_letters(value: &Value) {
 
 /// `explain`.
 pub(crate) fn explain(value: &Value) {
-    println!("{}", text(value, "ListingKey"));
+    out!("{}", text(value, "ListingKey"));
     for step in rows(value, "steps") {
-        println!(
+        out!(
             "\n{}  {}/{} offset {}  {}",
             text(step, "stage"),
             text(step, "topic"),
@@ -199,10 +203,10 @@ pub(crate) fn explain(value: &Value) {
             text(step, "time")
         );
         if let Some(value) = step.get("value") {
-            println!("{value:#}");
+            out!("{value:#}");
         }
         for note in rows(step, "notes").filter_map(Value::as_str) {
-            println!("  note: {note}");
+            out!("  note: {note}");
         }
     }
 }
@@ -212,28 +216,33 @@ pub(crate) fn check(value: &Value) {
     let (listings, events, differences) =
         (number(value, "listings"), number(value, "events"), number(value, "differences"));
     if differences == 0 {
-        println!(
+        out!(
             "well: {listings} listings; {events} events fold to exactly them, and the views hold the same"
         );
         return;
     }
-    println!("{differences} differences over {listings} listings and {events} events; the first:");
+    out!("{differences} differences over {listings} listings and {events} events; the first:");
     for text in rows(value, "first_differences").filter_map(Value::as_str) {
-        println!("  {text}");
+        out!("  {text}");
     }
-    println!(
+    out!(
         "Stop conveyance, delete views.db in the data folder and start again: views are rebuilt from the log."
     );
 }
 
 /// The summary of a load.
 pub(crate) fn load(value: &Value) {
-    println!(
+    out!(
         "{:<18} {:>10} {:>10} {:>10} {:>10} {:>12}",
-        "FEED", "READ", "SENT", "UNCHANGED", "DELETED", "DEAD LETTERS"
+        "FEED",
+        "READ",
+        "SENT",
+        "UNCHANGED",
+        "DELETED",
+        "DEAD LETTERS"
     );
     for (name, feed) in value.get("feeds").and_then(Value::as_object).into_iter().flatten() {
-        println!(
+        out!(
             "{name:<18} {:>10} {:>10} {:>10} {:>10} {:>12}",
             number(feed, "read"),
             number(feed, "sent"),
@@ -244,10 +253,10 @@ pub(crate) fn load(value: &Value) {
     }
     let events = value.get("events").and_then(Value::as_object).into_iter().flatten();
     let events: Vec<String> = events.map(|(name, n)| format!("{n} {name}")).collect();
-    println!(
+    out!(
         "{} listings; events: {}",
         number(value, "listings"),
         if events.is_empty() { "none".to_owned() } else { events.join(", ") }
     );
-    println!("{:.1} seconds", value.get("seconds").and_then(Value::as_f64).unwrap_or_default());
+    out!("{:.1} seconds", value.get("seconds").and_then(Value::as_f64).unwrap_or_default());
 }

@@ -10,7 +10,7 @@ use gateway::Gateway;
 use tokio::net::TcpListener;
 
 use crate::cli::Up;
-use crate::engine::Engine;
+use crate::engine::{Engine, open_log};
 use crate::load::tools_of;
 use crate::wiring::{Reading, Wiring};
 use crate::{demo, print, socket, tools};
@@ -38,9 +38,11 @@ async fn run(args: &Up) -> Result<()> {
         )
     })?;
     let stop = Arc::new(AtomicBool::new(false));
+    // First of all: whoever holds the log may write into the folder.
+    let bus = open_log(&args.data, &crate::flow::table())?;
     let (feeds, input) = feeds_of(args, &stop)?;
     let wiring = Wiring::read(&feeds, &input, Reading::Watch(WATCH_MS))?;
-    let engine = Engine::start(&args.data, &wiring)?;
+    let engine = Engine::start_on(bus, &args.data, &wiring)?;
     let tools = tools_of(&engine, &args.data);
     socket::serve(tools.clone())?;
     let explain: gateway::Explain = Arc::new(move |key: &str| {

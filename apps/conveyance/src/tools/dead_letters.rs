@@ -20,7 +20,7 @@ const UNIT_RECORDS: usize = 500;
 /// The name under which it is remembered what was redriven.
 const MARKS: &str = "redrive";
 /// Headers in which `ingest` says where a row stood.
-const PLACE_HEADERS: [&str; 2] = ["file", "line"];
+const PLACE_HEADERS: [(&str, &str); 2] = [("file", "cv_file"), ("line", "cv_line")];
 
 struct Letter<'a> {
     service: &'a str,
@@ -54,9 +54,9 @@ impl Letter<'_> {
             time_text(dead::number(self.record.header(dead::LAST_MS)).unwrap_or(0)).into(),
         );
         row.insert("feed".into(), self.record.meta.source.into());
-        for header in PLACE_HEADERS {
+        for (name, header) in PLACE_HEADERS {
             if let Some(value) = self.record.header(header) {
-                row.insert(header.into(), String::from_utf8_lossy(value).into());
+                row.insert(name.into(), String::from_utf8_lossy(value).into());
             }
         }
         row.insert("redriven".into(), redriven.into());

@@ -1,0 +1,59 @@
+//! The program as its users run it: real processes, real files, what they print.
+#![allow(clippy::indexing_slicing, reason = "a missing member of an answer is a failed test")]
+
+mod bad_input;
+mod real_data;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The folder of real inputs; `None` (said plainly) where it is not there.
+#[allow(clippy::disallowed_methods, reason = "the one setting of these tests")]
+fn real_inputs() -> Option<PathBuf> {
+    let folder = std::env::var("CONVEYANCE_DATA").map_or_else(
+        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        PathBuf::from,
+    );
+    let there = folder.join("king-county/kc_house_data.csv").exists();
+    if !there {
+        eprintln!("SKIPPED: no real inputs in {}: set CONVEYANCE_DATA", folder.display());
+    }
+    there.then_some(folder)
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn conveyance(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conveyance"));
+    command.stdin(Stdio::null());
+    for argument in arguments {
+        command.arg(argument.as_ref());
+    }
+    command.output().expect("the program starts")
+}
+
+/// A load whose summary is read back; `Err` is what it said on standard error.
+fn load(feeds: &Path, input: &Path, data: &Path) -> (Value, String) {
+    let output =
+        conveyance(&[&"load", &"--feeds", &feeds, &"--input", &input, &"--data", &data, &"--json"]);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let summary = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (summary, errors)
+}
+
+fn json(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Value {
+    let output = conveyance(arguments);
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn assert_well(data: &Path, listings: u64) {
+    let check = json(&[&"check", &"--data", &data, &"--json"]);
+    assert_eq!(check["ok"], true, "{check}");
+    assert_eq!(check["listings"], listings, "{check}");
+}

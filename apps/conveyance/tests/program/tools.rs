@@ -1,0 +1,88 @@
+//! The other commands, also while a process holds the data folder.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::{conveyance, json, repository};
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn the_flow_is_printed_as_it_is_wired() {
+    let flow = json(&[&"flow", &"--json"]);
+    let names: Vec<_> = flow["services"]
+        .as_array()
+        .expect("services")
+        .iter()
+        .map(|s| s["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["ingest", "normalize", "track", "gateway"]);
+    let asyncapi = json(&[&"asyncapi"]);
+    assert_eq!(asyncapi["asyncapi"], "3.0.0");
+    assert!(asyncapi["channels"].get("listing.raw").is_some());
+}
+
+#[test]
+fn every_command_has_an_example() {
+    for command in [
+        "up",
+        "load",
+        "flow",
+        "lag",
+        "dead-letters",
+        "replay",
+        "explain",
+        "check",
+        "feeds",
+        "asyncapi",
+    ] {
+        let help = conveyance(&[&command, &"--help"]);
+        assert!(
+            String::from_utf8_lossy(&help.stdout).contains("Example: conveyance"),
+            "{command} --help lacks an example"
+        );
+    }
+}
+
+#[test]
+fn the_packs_of_the_repository_are_sound() {
+    for pack in ["king-county", "calgary", "staten-island", "simulated-mls"] {
+        let path = repository().join(format!("packs/{pack}.toml"));
+        let report = json(&[&"feeds", &"check", &path, &"--json"]);
+        assert_eq!(report["ok"], true, "{report}");
+    }
+}
+
+/// While `up` runs, a second one is refused, and the other commands speak to the first.
+#[test]
+fn commands_work_while_the_process_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_conveyance"));
+    child
+        .args(["up", "--demo", "--listings", "300", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data);
+    let mut running = Running(
+        child.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts"),
+    );
+    let mut line = String::new();
+    BufReader::new(running.0.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    assert!(line.contains("http://127.0.0.1:"), "{line}");
+
+    let second = conveyance(&[&"up", &"--demo", &"--listen", &"127.0.0.1:0", &"--data", &data]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("another conveyance process"), "{said}");
+    let lag = json(&[&"lag", &"--data", &data, &"--json"]);
+    assert!(lag["partitions"].as_array().is_some_and(|p| !p.is_empty()), "{lag}");
+    let letters = json(&[&"dead-letters", &"list", &"--data", &data, &"--json"]);
+    assert_eq!(letters["total"], 0, "{letters}");
+    let missing = conveyance(&[&"explain", &"demo:none", &"--data", &data]);
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("no listing `demo:none`"));
+}
