@@ -1,4 +1,10 @@
 //! The suite that every bus runs, on this one, with several sets of options that change what serves a read.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken promise ends the test"
+)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

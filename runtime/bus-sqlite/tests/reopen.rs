@@ -1,4 +1,10 @@
 //! What a log holds is there again after a clean end and after none, and nothing else opens it meanwhile.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken promise ends the test"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -86,7 +92,6 @@ fn after_the_process_was_killed() {
         std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
     }
     check(&open(copy.path()));
-    check(&bus);
 }
 
 #[test]
