@@ -5,6 +5,14 @@
 //! `ACTION ID BASED-ON SET` for a command. `key KEY` names the listing. `TRACK_WRITE_CASES=1` writes what
 //! comes out into the files; read the difference before you keep it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test that fails must panic"
+)]
+
 #[path = "support/history.rs"]
 mod history;
 

@@ -1,11 +1,19 @@
 //! What holds for every history, and proof that each check notices a rule that is broken.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test that fails must panic"
+)]
+
 #[path = "support/history.rs"]
 mod history;
 
 use history::{Rule, Run, command, delete, observe};
 use messages::change::Change;
-use messages::current::Current;
+use messages::current::{Commands, Current};
 use messages::event;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -203,22 +211,22 @@ fn check<S: Strategy>(
     holds: impl Fn(&S::Value) -> Verdict,
 ) -> Result<(), String> {
     let config =
-        Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+        Config { cases, failure_persistence: None, max_shrink_iters: 50, ..Config::default() };
     let mut runner =
         TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     runner.run(&input, |value| holds(&value)).map_err(|e| e.to_string())
 }
 
 fn folds(rule: Rule) -> Result<(), String> {
-    check(4_000, anything(), |said| events_fold(rule, said))
+    check(800, anything(), |said| events_fold(rule, said))
 }
 
 fn orders(rule: Rule) -> Result<(), String> {
-    check(8_000, feed(), |history| order_is_of_no_matter(rule, history))
+    check(2_000, feed(), |history| order_is_of_no_matter(rule, history))
 }
 
 fn repeats(rule: Rule) -> Result<(), String> {
-    check(3_000, repeated(), |history| repeats_say_nothing(rule, history))
+    check(300, repeated(), |history| repeats_say_nothing(rule, history))
 }
 
 #[test]
@@ -301,11 +309,12 @@ fn an_event_is_lost<'a>(key: &str, previous: Option<&Current<'a>>, change: &Chan
 
 /// The ids of commands are not remembered.
 fn ids_are_forgotten<'a>(key: &str, previous: Option<&Current<'a>>, change: &Change<'a>) -> Found {
-    let mut change = *change;
-    if let Change::Command(command) = &mut change {
-        command.id = "another";
-    }
-    apply(key, previous, &change)
+    let commands = previous.and_then(|p| p.commands).map(|text| {
+        let commands = Commands::parse(text).unwrap();
+        Commands { ids: Vec::new(), ..commands }.text()
+    });
+    let previous = previous.map(|p| Current { commands: commands.as_deref(), ..*p });
+    apply(key, previous.as_ref(), change)
 }
 
 /// A command counts whatever version it is based on.
@@ -343,7 +352,7 @@ fn each_broken_rule_is_noticed() {
 /// goes on as the undisturbed one does.
 #[test]
 fn a_restart_changes_nothing() {
-    let checked = check(500, anything(), |said| {
+    let checked = check(100, anything(), |said| {
         let mut whole = Run::new(apply);
         let mut decisions = Vec::new();
         let mut states = vec![None];
