@@ -315,10 +315,13 @@ mod tests {
 
         #[test]
         fn names_never_panic(name in ".*", digits in "[0-9T_.-]{0,30}") {
-            drop(AsOf::from_name(&name));
-            drop(AsOf::from_name(&digits));
-            drop(AsOf::parse(&name));
-            drop(AsOf::parse(&digits));
+            for text in [&name, &digits] {
+                let named = AsOf::from_name(text).ok();
+                let parsed = AsOf::parse(text);
+                for as_of in [named, parsed].into_iter().flatten() {
+                    prop_assert_eq!(as_of.to_string().len(), 24);
+                }
+            }
         }
     }
 }

@@ -1,19 +1,23 @@
 //! The rows of a file, one by one: framing, text, key, and the row as JSON.
 
+mod fuzz;
+mod row;
+
 use dataflow::Reject;
 use memchr::memchr;
-use messages::json::{Value, members, write_escaped};
 
 use crate::config::{Encoding, Format};
 use crate::csv::{self, BadQuote, Field, Scan};
 use crate::fault::FileFault;
-use crate::header::{Header, HeaderSearch, KeyPiece};
-use crate::plan::{KeyPart, RowPlan};
+use crate::header::{Header, HeaderSearch};
+use crate::plan::RowPlan;
 use crate::text::{self, Found};
 use crate::window::Window;
 
-/// Longest key in bytes, without the feed's name.
-pub const KEY_BYTES_MAX: usize = 512;
+pub use fuzz::{fuzz_csv, fuzz_json_lines};
+pub use row::KEY_BYTES_MAX;
+use row::check_key;
+
 /// How much of a row that is too long its dead letter holds.
 pub const LONG_ROW_SHOWN: usize = 4 << 10;
 
@@ -288,50 +292,6 @@ impl Decoder {
         }
     }
 
-    fn csv_row(&self, out: &mut Vec<u8>, key: &mut Vec<u8>) -> Result<(), Reject> {
-        let row = self.row_text();
-        let end = self.fields.last().map_or(0, |f| f.end);
-        let clean = needs_no_escape(row.as_bytes().get(..end).unwrap_or_default());
-        for (field, opening) in self.fields.iter().zip(&self.header.openings) {
-            out.extend_from_slice(opening);
-            if clean {
-                let bytes = row.as_bytes().get(field.start..field.end);
-                out.extend_from_slice(bytes.unwrap_or_default());
-            } else {
-                write_escaped(out, &field.of(row));
-            }
-        }
-        out.extend_from_slice(b"\"}");
-        for piece in &self.header.key {
-            match piece {
-                KeyPiece::Text(text) => key.extend_from_slice(text.as_bytes()),
-                KeyPiece::Column(at) => {
-                    let value = self.fields.get(*at).map(|f| f.of(row)).unwrap_or_default();
-                    push_key_part(
-                        key,
-                        &value,
-                        self.header.names().get(*at).map_or("", String::as_str),
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn json_row(&self, out: &mut Vec<u8>, key: &mut Vec<u8>) -> Result<(), Reject> {
-        let row = self.row_text().trim_matches([' ', '\t', '\r', '\n']);
-        let mut values = vec![None; self.shape.plan.key.parts().len()];
-        read_object(row, "", &self.shape.plan, &mut values)?;
-        out.extend_from_slice(row.as_bytes());
-        for (part, value) in self.shape.plan.key.parts().iter().zip(values) {
-            match part {
-                KeyPart::Text(text) => key.extend_from_slice(text.as_bytes()),
-                KeyPart::Column(name) => push_key_part(key, &value.unwrap_or_default(), name)?,
-            }
-        }
-        Ok(())
-    }
-
     /// The first look at a file: what it surely is not.
     fn sniff(&mut self, file: &str) -> Result<(), FileFault> {
         self.window.fill()?;
@@ -407,109 +367,5 @@ fn looks_like_utf16(bytes: &[u8]) -> bool {
     sample.iter().filter(|b| **b == 0).count() * 4 > sample.len()
 }
 
-/// Whether the bytes can stand in a JSON string as they are. Without branches, so that it runs at memory speed.
-fn needs_no_escape(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |clean, b| clean & (*b >= 0x20) & (*b != b'"') & (*b != b'\\'))
-}
-
-fn push_key_part(key: &mut Vec<u8>, value: &str, name: &str) -> Result<(), Reject> {
-    let value = value.trim();
-    if value.is_empty() {
-        return Err(Reject::new("no_key", format!("{name} is empty, and it is part of the key")));
-    }
-    key.extend_from_slice(value.as_bytes());
-    Ok(())
-}
-
-fn check_key(key: &[u8]) -> Result<(), Reject> {
-    if key.len() > KEY_BYTES_MAX {
-        let message = format!("the key has {} bytes, more than {KEY_BYTES_MAX}", key.len());
-        return Err(Reject::new("key_too_long", message));
-    }
-    if key.iter().any(u8::is_ascii_control) {
-        return Err(Reject::new("bad_key", "the key holds a control character"));
-    }
-    Ok(())
-}
-
-/// Checks an object to its end and takes the values of the key's columns out of it.
-fn read_object(
-    text: &str,
-    path: &str,
-    plan: &RowPlan,
-    values: &mut [Option<String>],
-) -> Result<(), Reject> {
-    for member in members(text) {
-        let (name, value) = member
-            .map_err(|e| Reject::new("bad_json", format!("no JSON object in this line: {e}")))?;
-        let fits = |column: &str| {
-            column.strip_prefix(path).and_then(|rest| rest.strip_prefix(&*name)).map(str::to_owned)
-        };
-        let mut nested = None;
-        for (part, slot) in plan.key.parts().iter().zip(&mut *values) {
-            let KeyPart::Column(column) = part else { continue };
-            match (fits(column).as_deref(), &value) {
-                (Some(""), Value::String(text)) => *slot = Some(text.clone().into_owned()),
-                (Some(""), Value::Number(text)) => *slot = Some((*text).to_owned()),
-                (Some(rest), Value::Object(text)) if rest.starts_with('.') => nested = Some(*text),
-                _ => {}
-            }
-        }
-        if let Some(object) = nested {
-            read_object(object, &format!("{path}{name}."), plan, values)?;
-        }
-    }
-    Ok(())
-}
-
-/// For fuzzing: reads any bytes as a CSV file to its end. Returns rows and faults of rows.
-#[must_use]
-pub fn fuzz_csv(bytes: &[u8]) -> (u64, u64) {
-    let plan = RowPlan {
-        pack: "fuzz".to_owned(),
-        columns: Vec::new(),
-        key: crate::plan::KeyTemplate::column("a"),
-    };
-    let format = Format::Csv { delimiter: b',', encoding: Encoding::Auto };
-    count(bytes, Shape { format, row_bytes_max: 1 << 10, plan })
-}
-
-/// For fuzzing: reads any bytes as JSON Lines to their end. Returns rows and faults of rows.
-#[must_use]
-pub fn fuzz_json_lines(bytes: &[u8]) -> (u64, u64) {
-    let plan = RowPlan {
-        pack: "fuzz".to_owned(),
-        columns: Vec::new(),
-        key: crate::plan::KeyTemplate::column("a.b"),
-    };
-    count(bytes, Shape { format: Format::JsonLines, row_bytes_max: 1 << 10, plan })
-}
-
-fn count(bytes: &[u8], shape: Shape) -> (u64, u64) {
-    let (mut rows, mut faults) = (0, 0);
-    let Ok(mut decoder) = Decoder::open(Window::over(bytes, "fuzz"), shape, "fuzz") else {
-        return (0, 0);
-    };
-    let (mut out, mut key) = (Vec::new(), Vec::new());
-    while let Ok(item) = decoder.next() {
-        match item {
-            Item::End => break,
-            Item::Blank | Item::Skipped => continue,
-            Item::Bad(_) => faults += 1,
-            Item::Row => {
-                out.clear();
-                key.clear();
-                match decoder.row(&mut out, &mut key) {
-                    Ok(()) => rows += 1,
-                    Err(_) => faults += 1,
-                }
-            }
-        }
-        decoder.advance();
-    }
-    (rows, faults)
-}
-
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

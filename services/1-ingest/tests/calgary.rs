@@ -1,5 +1,12 @@
 //! Five snapshots of a real assessment roll.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "support/store.rs"]
 mod store;
 

@@ -1,5 +1,12 @@
 //! A feed that dies after or in any step, and whose files change meanwhile, says what it would have said.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "support/store.rs"]
 mod store;
 

@@ -1,5 +1,12 @@
 //! A store and topic in memory, and a feed run on them, with deaths in between.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says on its output what it skipped"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
