@@ -93,6 +93,49 @@ proptest! {
     }
 }
 
+/// Deletes, and keys that join, over several steps with a death after each.
+#[test]
+fn settling_goes_on_where_it_stopped() {
+    // What a step only reads is lost with it, so a feed that dies after every step goes nowhere.
+    let often: &[u8] = &[1, 2, 2, 2];
+    let unlucky: &[u8] = &[0, 2, 2, 1, 2, 2, 2];
+    for (share, fate) in [(1.0, often), (1.0, unlucky), (0.1, often), (0.1, unlucky), (1.0, &[2])] {
+        let dir = tempfile::tempdir().unwrap();
+        big(dir.path(), "s-2020.csv", 0..20_000, "x");
+        big(dir.path(), "s-2021.csv", 15_000..31_000, "x");
+        let config = FeedConfig { max_delete_share: share, ..folder(dir.path()) };
+        let mut world = run_with_deaths(&config, fate);
+        let deleted = if share < 1.0 { 0 } else { 15_000 };
+        assert_eq!(world.deleted().len(), deleted, "{share} {fate:?}");
+        // What joined the live keys is found again.
+        big(dir.path(), "s-2022.csv", 14_000..16_000, "x");
+        world.load(&FeedConfig { max_delete_share: 1.0, ..config.clone() }).unwrap();
+        let mut once = world.deleted();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(
+            (once.len(), world.deleted().len()),
+            (if deleted == 0 { 29_000 } else { 30_000 }, once.len()),
+            "{share} {fate:?}"
+        );
+        // An older file that comes late: what only it has is said to be gone, over several steps.
+        let late = tempfile::tempdir().unwrap();
+        big(late.path(), "s-2019.csv", 40_000..50_000, "x");
+        let before = world.deleted().len();
+        let mut alive = feed(&folder(late.path()));
+        for n in 0.. {
+            if n % 4 == 3 {
+                alive = feed(&folder(late.path()));
+            }
+            if world.step(&mut alive, true) == Ok(Status::Done) {
+                break;
+            }
+        }
+        assert_eq!(world.deleted().len() - before, 10_000);
+        assert_eq!(world.live().len(), 2_000);
+    }
+}
+
 fn big(dir: &std::path::Path, name: &str, ids: std::ops::Range<u32>, value: &str) {
     let ids: Vec<_> = ids.map(|n| n.to_string()).collect();
     let rows: Vec<_> = ids.iter().map(|id| (id.as_str(), value)).collect();
