@@ -58,18 +58,6 @@ pub(crate) fn load(feeds: &Path, input: &Path, data: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The JSON line that a command prints.
-///
-/// # Errors
-/// What it said on standard error when it failed.
-pub(crate) fn json(mut command: Command) -> Result<serde_json::Value> {
-    let output = command.output().context("cannot start the program")?;
-    if output.stdout.is_empty() {
-        bail!("{} {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
 /// What a running process has used so far.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Usage {

@@ -61,9 +61,16 @@ fn look(tools: &Tools) -> Result<Found> {
     // One partition at a time, so that memory holds an eighth of the listings' folds.
     for partition in 0..LISTING_PARTITIONS {
         let mut folds = fold_events(&*tools.bus, partition, &mut found)?;
+        // Superseded versions may still be there: only the last of each key counts.
+        let mut last = HashMap::new();
         each(&*tools.bus, LISTING_CURRENT, partition, |record| {
-            compare(record, folds.remove(record.key), &mut found);
-            current.insert(record.key.to_vec(), record.value.map_or(0, messages::hash));
+            last.insert(record.key.to_vec(), record.offset);
+        })?;
+        each(&*tools.bus, LISTING_CURRENT, partition, |record| {
+            if last.get(record.key) == Some(&record.offset) {
+                compare(record, folds.remove(record.key), &mut found);
+                current.insert(record.key.to_vec(), record.value.map_or(0, messages::hash));
+            }
         })?;
         for (key, fold) in folds {
             if fold.is_ok_and(|f| f.version() > 0) {
