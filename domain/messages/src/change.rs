@@ -39,6 +39,9 @@ pub struct Stamp<'a> {
 impl Stamp<'_> {
     /// Orders two observations of one feed: by source timestamp, then as-of, then sequence; by the last two
     /// alone where one of them has no source timestamp. The mapping revision is not a place in the feed.
+    ///
+    /// This is an order only among observations that all have a source timestamp or all have none, and where
+    /// later snapshots show later ones; it is so for a pack, and mixed only when a pack begins to map one.
     #[must_use]
     pub fn cmp_position(&self, other: &Stamp<'_>) -> Ordering {
         let by_source = match (self.source_timestamp, other.source_timestamp) {

@@ -2,18 +2,16 @@
 //!
 //! Two layers: `listing` is what counts now, and `commands` holds what users set over the feed together with
 //! the feed's own values beneath, so that the feed's last word can always be told from theirs.
+//!
+//! The few members that most messages are judged by come first, so that [`Head`] need not read the rest.
 
-use std::borrow::Cow;
+mod commands;
 
-use crate::change::fields::Field;
+pub use commands::{Commands, IDS_MAX, OVERRIDES_MAX, Override};
+
 use crate::change::scan::{self, Malformed};
 use crate::change::{self, Stamp};
 use crate::json::{write_name, write_str, write_u64};
-
-/// How many command ids of a listing are remembered.
-pub const IDS_MAX: usize = 32;
-/// Most fields of one listing that users may hold at a time.
-pub const OVERRIDES_MAX: usize = 64;
 
 /// The state of a listing. JSON text is borrowed, and read when it is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,8 +38,7 @@ impl<'a> Current<'a> {
     /// # Errors
     /// [`Malformed`] when it is not what [`Current::write`] writes.
     pub fn parse(value: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(value)
-            .map_err(|e| Malformed { what: "the state is not UTF-8", at: e.valid_up_to() })?;
+        let text = text_of(value)?;
         let mut current = Self::default();
         scan::object(text, |name, value| {
             match name {
@@ -65,23 +62,17 @@ impl<'a> Current<'a> {
     /// The value, for the listing of that key.
     #[must_use]
     pub fn write(&self, listing_key: &str) -> Vec<u8> {
-        let long = [self.listing, self.commands, self.notes, self.last_change];
+        let long = [self.listing, self.commands, self.last_change];
         let bytes: usize = long.iter().flatten().map(|text| text.len()).sum();
-        let mut out = Vec::with_capacity(bytes + listing_key.len() + 320);
-        out.extend_from_slice(b"{\"ListingKey\":");
-        write_str(&mut out, listing_key);
-        out.extend_from_slice(b",\"version\":");
-        write_u64(&mut out, self.version);
-        out.extend_from_slice(if self.deleted {
-            b",\"deleted\":true"
-        } else {
-            b",\"deleted\":false"
-        });
-        if let Some(stamp) = &self.stamp {
-            out.extend_from_slice(b",\"stamp\":");
-            stamp.write(&mut out);
-        }
-        for (name, text) in ["listing", "commands", "notes", "lastChange"].iter().zip(long) {
+        let head = Head {
+            version: self.version,
+            deleted: self.deleted,
+            stamp: self.stamp,
+            notes: self.notes,
+            rest: "",
+        };
+        let mut out = head.begin(listing_key, bytes);
+        for (name, text) in ["listing", "commands", "lastChange"].iter().zip(long) {
             if let Some(text) = text {
                 write_name(&mut out, name);
                 out.extend_from_slice(text.as_bytes());
@@ -92,152 +83,78 @@ impl<'a> Current<'a> {
     }
 }
 
-/// A field that a user holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Override<'a> {
-    /// The field.
-    pub field: Cow<'a, str>,
-    /// The user's value, canonical JSON text; `null` takes the field away.
-    pub value: Cow<'a, str>,
-    /// The feed's own value, `null` where it has none. The command holds until the feed says otherwise.
-    pub feed: Cow<'a, str>,
-    /// The version of the listing that the command made.
+/// The beginning of a [`Current`], with the rest as it is written, unread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// As in [`Current`].
     pub version: u64,
-    /// The command.
-    pub command_id: Cow<'a, str>,
-    /// Who commanded, JSON text.
-    pub by: Cow<'a, str>,
+    /// As in [`Current`].
+    pub deleted: bool,
+    /// As in [`Current`].
+    pub stamp: Option<Stamp<'a>>,
+    /// As in [`Current`].
+    pub notes: Option<&'a str>,
+    /// The other members, and the closing bracket.
+    pub rest: &'a str,
 }
 
-/// What users commanded about a listing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Commands<'a> {
-    /// The version up to which the feed had the last word: a command must be based on this or a later one.
-    pub floor: u64,
-    /// Ids of the last accepted commands, oldest first, at most [`IDS_MAX`].
-    pub ids: Vec<Cow<'a, str>>,
-    /// Fields that users hold, in byte order of their names.
-    pub overrides: Vec<Override<'a>>,
-}
-
-impl<'a> Commands<'a> {
-    /// Reads the `commands` of a [`Current`].
+impl<'a> Head<'a> {
+    /// Reads the beginning of a value of `listing.current`.
     ///
     /// # Errors
-    /// [`Malformed`] when it is not what [`Commands::text`] writes.
-    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let mut commands = Self::default();
-        scan::object(text, |name, value| match name {
-            "floor" => change::whole(value).map(|floor| commands.floor = floor),
-            "ids" => scan::array(value, |id| {
-                commands.ids.push(change::command_id(id)?.into());
-                Ok(())
-            }),
-            "overrides" => scan::object(value, |field, value| {
-                commands.overrides.push(parse_override(field, value)?);
-                Ok(())
-            }),
-            _ => Ok(()),
+    /// [`Malformed`] when it is not the beginning of what [`Current::write`] writes.
+    pub fn parse(value: &'a [u8]) -> Result<Self, Malformed> {
+        let text = text_of(value)?;
+        let mut head = Self::default();
+        let names = ["ListingKey", "version", "deleted", "stamp", "notes"];
+        let rest = scan::leading(text, &names, |name, value| {
+            match name {
+                "version" => head.version = change::whole(value)?,
+                "deleted" => head.deleted = value == "true",
+                "stamp" => head.stamp = Some(change::parse_stamp(value)?),
+                "notes" => head.notes = Some(value),
+                _ => {}
+            }
+            Ok(())
         })?;
-        if !commands.overrides.is_sorted_by(|a, b| a.field < b.field) {
-            return Err(Malformed::whole("overrides are not in byte order of their fields"));
-        }
-        Ok(commands)
+        Ok(Self { rest, ..head })
     }
 
-    /// The JSON text.
+    /// The value, for the listing of that key.
     #[must_use]
-    pub fn text(&self) -> String {
-        let mut out = b"{\"floor\":".to_vec();
-        write_u64(&mut out, self.floor);
-        out.extend_from_slice(b",\"ids\":[");
-        for (at, id) in self.ids.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            write_str(&mut out, id);
+    pub fn write(&self, listing_key: &str) -> Vec<u8> {
+        let mut out = self.begin(listing_key, self.rest.len());
+        out.push(if self.rest.is_empty() { b'}' } else { b',' });
+        out.extend_from_slice(self.rest.as_bytes());
+        out
+    }
+
+    /// The members up to the rest, which takes about so many bytes more.
+    fn begin(&self, listing_key: &str, more: usize) -> Vec<u8> {
+        let notes = self.notes.map_or(0, str::len);
+        let mut out = Vec::with_capacity(listing_key.len() + notes + more + 320);
+        out.extend_from_slice(b"{\"ListingKey\":");
+        write_str(&mut out, listing_key);
+        out.extend_from_slice(b",\"version\":");
+        write_u64(&mut out, self.version);
+        let deleted: &[u8] =
+            if self.deleted { b",\"deleted\":true" } else { b",\"deleted\":false" };
+        out.extend_from_slice(deleted);
+        if let Some(stamp) = &self.stamp {
+            out.extend_from_slice(b",\"stamp\":");
+            stamp.write(&mut out);
         }
-        out.extend_from_slice(b"],\"overrides\":{");
-        for held in &self.overrides {
-            write_override(&mut out, held);
+        if let Some(notes) = self.notes {
+            out.extend_from_slice(b",\"notes\":");
+            out.extend_from_slice(notes.as_bytes());
         }
-        out.extend_from_slice(b"}}");
-        String::from_utf8(out).expect("it was put together from text")
-    }
-
-    /// Remembers the id of an accepted command, and forgets the oldest of too many.
-    pub fn remember(&mut self, id: &'a str) {
-        self.ids.push(id.into());
-        let surplus = self.ids.len().saturating_sub(IDS_MAX);
-        self.ids.drain(..surplus);
-    }
-
-    /// Sets a field; an earlier command over it is replaced.
-    pub fn set(&mut self, new: Override<'a>) {
-        match self.overrides.binary_search_by(|held| held.field.cmp(&new.field)) {
-            Ok(at) => {
-                if let Some(held) = self.overrides.get_mut(at) {
-                    *held = new;
-                }
-            }
-            Err(at) => self.overrides.insert(at, new),
-        }
-    }
-
-    /// The override of a field.
-    #[must_use]
-    pub fn get(&self, field: &str) -> Option<&Override<'a>> {
-        self.overrides.iter().find(|held| held.field == field)
-    }
-
-    /// What users hold, as fields to be put over the feed's.
-    pub fn over(&self) -> impl Iterator<Item = Field<'_>> {
-        self.overrides.iter().map(|held| (&*held.field, &*held.value))
-    }
-
-    /// The feed's own values beneath, as fields to be put back over what counts now.
-    pub fn beneath(&self) -> impl Iterator<Item = Field<'_>> {
-        self.overrides.iter().map(|held| (&*held.field, &*held.feed))
+        out
     }
 }
 
-fn parse_override<'a>(field: &'a str, text: &'a str) -> Result<Override<'a>, Malformed> {
-    let mut held = Override {
-        field: field.into(),
-        value: "null".into(),
-        feed: "null".into(),
-        version: 0,
-        command_id: "".into(),
-        by: "\"\"".into(),
-    };
-    scan::object(text, |name, value| {
-        match name {
-            "value" => held.value = value.into(),
-            "feed" => held.feed = value.into(),
-            "version" => held.version = change::whole(value)?,
-            "commandId" => held.command_id = change::command_id(value)?.into(),
-            "by" => held.by = value.into(),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    Ok(held)
-}
-
-fn write_override(out: &mut Vec<u8>, held: &Override<'_>) {
-    write_name(out, &held.field);
-    out.push(b'{');
-    for (name, text) in [("value", &held.value), ("feed", &held.feed)] {
-        write_name(out, name);
-        out.extend_from_slice(text.as_bytes());
-    }
-    write_name(out, "version");
-    write_u64(out, held.version);
-    write_name(out, "commandId");
-    write_str(out, &held.command_id);
-    write_name(out, "by");
-    out.extend_from_slice(held.by.as_bytes());
-    out.push(b'}');
+fn text_of(value: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(value)
+        .map_err(|e| Malformed { what: "the state is not UTF-8", at: e.valid_up_to() })
 }
 
 #[cfg(test)]
@@ -268,7 +185,13 @@ mod tests {
             Current { version: 4, deleted: true, stamp: Some(STAMP), ..Current::default() };
         let added = Current { version: 1, listing: Some("{}"), ..Current::default() };
         for current in [live, deleted, added] {
-            assert_eq!(Current::parse(&current.write("calgary:\"1\"")), Ok(current));
+            let value = current.write("calgary:\"1\"");
+            assert_eq!(Current::parse(&value), Ok(current));
+            let head = Head::parse(&value).unwrap();
+            let (version, deleted) = (current.version, current.deleted);
+            let Current { stamp, notes, .. } = current;
+            assert_eq!(head, Head { version, deleted, stamp, notes, ..head });
+            assert_eq!(head.write("calgary:\"1\""), value);
         }
         let text = String::from_utf8(deleted.write("calgary:1")).unwrap();
         assert_eq!(
@@ -287,40 +210,5 @@ mod tests {
         {
             assert!(Current::parse(text.as_bytes()).is_err(), "{text}");
         }
-        for text in ["", r#"{"ids":[1]}"#, r#"{"overrides":{"B":{},"A":{}}}"#, r#"{"floor":"1"}"#] {
-            assert!(Commands::parse(text).is_err(), "{text}");
-        }
-    }
-
-    fn held(field: &'static str, value: &'static str) -> Override<'static> {
-        Override {
-            field: field.into(),
-            value: value.into(),
-            feed: "null".into(),
-            version: 2,
-            command_id: "c-1".into(),
-            by: "\"anna\"".into(),
-        }
-    }
-
-    #[test]
-    fn commands_are_read_as_they_were_written() {
-        let mut commands = Commands { floor: 1, ..Commands::default() };
-        commands.remember("c-1");
-        commands.set(held("ListPrice", "1"));
-        commands.set(held("City", "\"x\""));
-        commands.set(held("ListPrice", "2"));
-        assert_eq!(commands.over().collect::<Vec<_>>(), [("City", "\"x\""), ("ListPrice", "2")]);
-        let text = commands.text();
-        assert_eq!(Commands::parse(&text), Ok(commands));
-    }
-
-    #[test]
-    fn only_the_last_ids_are_remembered() {
-        let ids: Vec<_> = (0..IDS_MAX + 3).map(|n| format!("c{n}")).collect();
-        let mut commands = Commands::default();
-        ids.iter().for_each(|id| commands.remember(id));
-        assert_eq!(commands.ids.len(), IDS_MAX);
-        assert_eq!(commands.ids.first().map(AsRef::as_ref), Some("c3"));
     }
 }

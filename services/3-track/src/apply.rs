@@ -50,22 +50,23 @@ pub fn apply<'a>(
 
 /// Where an observation stands to the feed's last word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
+    /// Before it.
     Stale,
     /// The same place and revision.
     Again,
     /// The same place, mapped by a later revision.
     Remapped,
+    /// After it.
     Newer,
 }
 
-fn standing(previous: &Current<'_>, stamp: &Stamp<'_>) -> Standing {
-    let Some(last) = &previous.stamp else { return Standing::Newer };
+pub(crate) fn standing(last: &Stamp<'_>, deleted: bool, stamp: &Stamp<'_>) -> Standing {
     match stamp.cmp_position(last) {
         Ordering::Less => Standing::Stale,
         Ordering::Greater => Standing::Newer,
         // A feed that lacks the listing at a place does not show it there: the first of the two stands.
-        Ordering::Equal if previous.deleted => Standing::Stale,
+        Ordering::Equal if deleted => Standing::Stale,
         Ordering::Equal => match stamp.revision.cmp(&last.revision) {
             Ordering::Less => Standing::Stale,
             Ordering::Equal => Standing::Again,
@@ -79,7 +80,9 @@ fn observed<'a>(
     previous: &Current<'a>,
     seen: &Observed<'a>,
 ) -> Result<Decision, Trouble> {
-    let standing = standing(previous, &seen.stamp);
+    let standing = previous
+        .stamp
+        .map_or(Standing::Newer, |last| standing(&last, previous.deleted, &seen.stamp));
     if standing == Standing::Stale {
         return Ok(Decision::nothing(Outcome::Stale, previous.version));
     }

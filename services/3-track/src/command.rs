@@ -1,7 +1,7 @@
 //! Users' commands: whether one counts, and what it does.
 //!
 //! A refusal is not remembered, since what is refused stays refused: a command names the version it is based on,
-//! and versions only rise.
+//! and versions only rise. (One that names a version yet to come is an exception; no device can have seen it.)
 
 use std::borrow::Cow;
 

@@ -8,6 +8,7 @@ mod answer;
 mod apply;
 mod command;
 mod decision;
+mod glance;
 mod layers;
 mod media;
 mod value;
@@ -16,12 +17,13 @@ pub use answer::{Answer, CommandOutcome, Refusal};
 pub use apply::apply;
 pub use command::{ADDED_PREFIX, added_key};
 pub use decision::{Decision, Outcome, Trouble};
+pub use glance::glance;
 pub use layers::{Superseded, beneath, give_up_all, settle};
 pub use value::SET_MAX;
 
 use dataflow::{Emit, Failure, Input, Out, Reject, Transform};
 use messages::change::Change;
-use messages::current::Current;
+use messages::current::{Current, Head};
 use messages::topics;
 
 /// Reason code of a change that cannot be read.
@@ -48,12 +50,7 @@ impl Transform for Track {
         let value = record.value.ok_or_else(|| bad("a change must have a value"))?;
         let change = Change::parse(value).map_err(|e| bad(e.to_string()))?;
         let state = out.state()?;
-        let previous = state.as_deref().map(Current::parse).transpose();
-        let previous = previous.map_err(|e| held(key, &Trouble::State(e)))?;
-        let decision = apply(key, previous.as_ref(), &change).map_err(|e| match e {
-            Trouble::Change(_) => bad(e.to_string()).into(),
-            Trouble::State(_) => held(key, &e),
-        })?;
+        let decision = decide(key, state.as_deref(), &change)?;
         send(&decision, record.key, out);
         let is_replay = matches!(&change, Change::Observed(seen) if seen.stamp.revision > 1);
         count(&decision, record.meta.source, is_replay, out);
@@ -61,12 +58,30 @@ impl Transform for Track {
     }
 }
 
-fn bad(what: impl AsRef<str>) -> Reject {
-    Reject::new(BAD_CHANGE, what)
+/// The decision, read from the state as it is stored.
+///
+/// # Errors
+/// `Reject` for a bad change, `Stop` for a state that cannot be read.
+pub fn decide(key: &str, state: Option<&[u8]>, change: &Change<'_>) -> Result<Decision, Failure> {
+    let held = |trouble| Failure::stop(format!("listing {key}: {trouble}; {RESTORE}"));
+    let unread = |e| held(Trouble::State(e));
+    if let Some(state) = state
+        && let Some(decision) = glance(key, &Head::parse(state).map_err(unread)?, change)
+    {
+        return Ok(decision);
+    }
+    let previous = state.map(Current::parse).transpose().map_err(unread)?;
+    apply(key, previous.as_ref(), change).map_err(|trouble| match trouble {
+        Trouble::Change(e) => bad(e.to_string()).into(),
+        Trouble::State(_) => held(trouble),
+    })
 }
 
-fn held(key: &str, trouble: &Trouble) -> Failure {
-    Failure::stop(format!("listing {key}: {trouble}; restore listing.current from a backup"))
+/// What to do about a state that cannot be read.
+const RESTORE: &str = "restore listing.current from a backup, or rebuild it from listing.changes";
+
+fn bad(what: impl AsRef<str>) -> Reject {
+    Reject::new(BAD_CHANGE, what)
 }
 
 fn send(decision: &Decision, key: &[u8], out: &mut Out<'_>) {

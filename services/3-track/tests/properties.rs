@@ -373,3 +373,33 @@ fn a_restart_changes_nothing() {
     });
     assert_eq!(checked, Ok(()));
 }
+
+/// Bytes that were damaged on the way are decided about, refused or held; nothing panics.
+#[test]
+fn damaged_bytes_never_panic() {
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    let two = (listing(), damage.clone(), damage, any::<bool>());
+    let checked = check(4_000, two, |(listing, of_state, of_message, is_command)| {
+        let mut run = Run::new(apply);
+        run.say(&observe(1, 1, Some(1), 1, "{\"City\":\"a\",\"ListPrice\":1}"));
+        run.say(&command("c1", 1, "edit", "{\"ListPrice\":2}"));
+        let mut state = run.state.unwrap();
+        let mut message = match is_command {
+            true => command("c2", 2, "edit", "{\"City\":\"b\"}"),
+            false => observe(2, 1, Some(2), 1, listing),
+        };
+        for (bytes, damage) in [(&mut state, of_state), (&mut message, of_message)] {
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+        }
+        if let Ok(change) = Change::parse(&message) {
+            let decided = track::decide("calgary:1", Some(&state), &change);
+            let is_sound = of_state.is_empty() && of_message.is_empty();
+            prop_assert!(decided.is_ok() || !is_sound, "{:?}", decided);
+        }
+        Ok(())
+    });
+    assert_eq!(checked, Ok(()));
+}

@@ -3,9 +3,9 @@
 #![allow(dead_code, reason = "each test uses its part of this")]
 
 use messages::change::Change;
-use messages::current::Current;
+use messages::current::{Current, Head};
 use messages::observed::{Observed, write_delete};
-use track::{Decision, Trouble};
+use track::{Decision, Outcome, Trouble};
 
 pub(crate) const KEY: &str = "calgary:1";
 
@@ -30,11 +30,22 @@ impl Run {
         let change = Change::parse(message).expect("tests say what can be read");
         let previous = self.state.as_deref().map(|s| Current::parse(s).expect("a state is read"));
         let decision = (self.rule)(&self.key, previous.as_ref(), &change).expect("it is decided");
+        self.check_glance(&change);
         if let Some(current) = &decision.current {
             self.state = Some(current.clone());
         }
         self.events.extend(decision.events.iter().map(|(_, value)| value.clone()));
         decision
+    }
+
+    /// The short way comes to the same end as the rule itself, and is taken where it should be.
+    fn check_glance(&self, change: &Change<'_>) {
+        let Some(state) = self.state.as_deref() else { return };
+        let (head, current) = (Head::parse(state).unwrap(), Current::parse(state).unwrap());
+        let whole = track::apply(&self.key, Some(&current), change).unwrap();
+        let short = track::glance(&self.key, &head, change);
+        assert!(short.is_some() || whole.outcome != Outcome::Stale);
+        assert!(short.is_none_or(|short| short == whole));
     }
 
     pub(crate) fn current(&self) -> Current<'_> {
