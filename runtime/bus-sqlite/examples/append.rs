@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a measurement, not a product"
 )]
@@ -255,9 +256,25 @@ fn main() {
         step(&format!("read {topic}"), records, || read(&bus, topic));
     }
     drop(load);
+    durable_appends(&bus);
     step("close", records, || bus.close().unwrap());
     let size = std::fs::metadata(dir.path().join("log.db")).unwrap().len();
     println!("file {} MB", size >> 20);
+}
+
+/// How long someone waits for an answer when nothing else is going on.
+fn durable_appends(bus: &SqliteBus) {
+    let mut waited: Vec<Duration> = (0..300u32)
+        .map(|n| {
+            let outputs = outputs("changes", &[(vec![n as u8], vec![b'x'; 300])]);
+            let begun = Instant::now();
+            bus.append("tool", Unit { outputs, ..Unit::default() }).unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    waited.sort();
+    let at = |share: usize| waited.get(waited.len() * share / 100).copied().unwrap_or_default();
+    println!("durable append, alone: p50 {:?}, p99 {:?}", at(50), at(99));
 }
 
 fn read(bus: &SqliteBus, topic: &str) {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bus_sqlite::{OpenError, Options, SqliteBus};
-use dataflow::bus::{Bus, BusError, Want};
+use dataflow::bus::{Bus, BusError, Event, Want};
 use dataflow::conformance::{Pair, Seat, feed, flow, output, read_all, unit};
 use dataflow::flow::Retention;
 use dataflow::unit::Unit;
@@ -193,4 +193,37 @@ fn an_append_from_outside_is_durable_when_it_returns() {
     assert_eq!(bus.tallies("tool").unwrap(), [("n".to_owned(), 1)]);
     let made = bus.append("tool", unit(vec![output("in", 1, &[("a", Some("2"))])])).unwrap();
     assert_eq!(made[0].offset, 1);
+}
+
+#[test]
+fn an_effect_is_given_only_what_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let never = Options { sync_idle_ms: 3_600_000, sync_busy_ms: 3_600_000, ..options() };
+    let mut flow = flow();
+    for service in flow.services.iter_mut().filter(|s| s.name == "work") {
+        service.kind = dataflow::flow::Kind::Effect;
+    }
+    let bus = SqliteBus::open(dir.path(), &flow, never).unwrap();
+    feed(&*bus, 0, &["1"]);
+    let mut keep = Seat::join_alone(&*bus, "keep");
+    keep.until_records(1);
+    let mut effect = bus.join(flow.service("work").unwrap()).unwrap();
+    let mut given = 0;
+    let mut poll = || {
+        for event in effect.poll(std::time::Duration::ZERO, 1_000).unwrap() {
+            match event {
+                Event::Assigned(a) => effect.restore(a).unwrap(),
+                Event::Records { batch, .. } => given += batch.len(),
+                _ => {}
+            }
+        }
+        given
+    };
+    assert_eq!(
+        [poll(), poll(), poll()],
+        [0, 0, 0],
+        "others read ahead of the sync, an effect does not"
+    );
+    bus.sync().unwrap();
+    assert_eq!(poll(), 1);
 }

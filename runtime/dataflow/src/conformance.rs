@@ -10,6 +10,8 @@
     reason = "test support: a broken promise ends the test"
 )]
 
+mod cases;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use crate::batch::{Batch, BatchBuilder, Meta, NewRecord};
 use crate::bus::{Assignment, Bus, Event, Member, Outcome, Want};
 use crate::flow::{Flow, Form, Kind, Retention, ServiceSpec, State, TopicSpec};
-use crate::unit::{Output, Progress, StateWrite, Unit};
+use crate::unit::{Output, Progress, Unit};
 
 /// Partitions of every topic of [`flow`].
 pub const PARTITIONS: u16 = 4;
@@ -32,21 +34,21 @@ pub type Case = (&'static str, fn(&dyn Bus));
 
 /// All cases.
 pub const CASES: &[Case] = &[
-    ("a unit commits whole", a_unit_commits_whole),
-    ("records keep their order and are read from anywhere", records_keep_their_order),
-    ("outcomes come in the order of submission", outcomes_come_in_order),
-    ("a rewind gives again what is not committed", a_rewind_gives_again),
-    ("a member that is dropped loses nothing", a_dropped_member_loses_nothing),
-    ("work under a stale epoch is refused, and what follows it", stale_work_is_refused),
-    ("work that was done twice counts once", work_done_twice_counts_once),
-    ("own state is as of the last committed unit", own_state_is_committed),
-    ("backed state is the last record of the key", backed_state_is_the_last_record),
-    ("a tombstone is the last word on its key", a_tombstone_is_the_last_word),
-    ("two members share and hand over", two_members_share_and_hand_over),
-    ("durable follows end and never leads", durable_follows_end),
-    ("backlog counts what is not done", backlog_counts),
-    ("waiting ends when something is appended", waiting_ends),
-    ("a topic that is not there is an error", an_unknown_topic_is_an_error),
+    ("a unit commits whole", cases::a_unit_commits_whole),
+    ("records keep their order and are read from anywhere", cases::records_keep_their_order),
+    ("outcomes come in the order of submission", cases::outcomes_come_in_order),
+    ("a rewind gives again what is not committed", cases::a_rewind_gives_again),
+    ("a member that is dropped loses nothing", cases::a_dropped_member_loses_nothing),
+    ("work under a stale epoch is refused, and what follows it", cases::stale_work_is_refused),
+    ("work that was done twice counts once", cases::work_done_twice_counts_once),
+    ("own state is as of the last committed unit", cases::own_state_is_committed),
+    ("backed state is the last record of the key", cases::backed_state_is_the_last_record),
+    ("a tombstone is the last word on its key", cases::a_tombstone_is_the_last_word),
+    ("two members share and hand over", cases::two_members_share_and_hand_over),
+    ("durable follows end and never leads", cases::durable_follows_end),
+    ("backlog counts what is not done", cases::backlog_counts),
+    ("waiting ends when something is appended", cases::waiting_ends),
+    ("a topic that is not there is an error", cases::an_unknown_topic_is_an_error),
 ];
 
 /// Runs all cases, each on a bus of its own. Panics with the name of the case that failed.
@@ -281,342 +283,8 @@ impl Seat {
     }
 }
 
-fn values(records: &[Seen]) -> Vec<&str> {
-    records.iter().filter_map(|(_, _, value)| value.as_deref()).collect()
-}
-
-fn write(partition: u16, key: &str, value: Option<&str>) -> StateWrite {
-    StateWrite { partition, key: key.into(), value: value.map(|v| v.as_bytes().into()) }
-}
-
 /// Appends values to a partition of `in`, with keys of their own.
 pub fn feed(bus: &dyn Bus, partition: u16, values: &[&str]) {
     let pairs: Vec<_> = values.iter().map(|v| (*v, Some(*v))).collect();
     Seat::join(bus, "feed").commit(unit(vec![output("in", partition, &pairs)]));
-}
-
-fn a_unit_commits_whole(bus: &dyn Bus) {
-    let mut feed = Seat::join(bus, "feed");
-    for n in 1..=2i64 {
-        feed.commit(Unit {
-            outputs: vec![
-                output("in", 0, &[("a", Some("1")), ("b", None)]),
-                output("in", 2, &[("c", Some("3"))]),
-            ],
-            state: vec![write(0, "place", Some("x"))],
-            tallies: vec![("rows".to_owned(), n), ("bad".to_owned(), 1)],
-            ..Unit::default()
-        });
-    }
-    let a = ("a".to_owned(), Some("1".to_owned()));
-    let b = ("b".to_owned(), None);
-    let got: Vec<_> = read_all(bus, "in", 0, ALL, 0).into_iter().map(|(_, k, v)| (k, v)).collect();
-    assert_eq!(got, [a.clone(), b.clone(), a, b]);
-    assert_eq!(values(&read_all(bus, "in", 2, ALL, 0)), ["3", "3"]);
-    assert_eq!(read_all(bus, "in", 1, ALL, 0), []);
-    assert_eq!(feed.state(0, "place").as_deref(), Some("x"));
-    let mut tallies = bus.tallies("feed").unwrap();
-    tallies.sort();
-    assert_eq!(tallies, [("bad".to_owned(), 2), ("rows".to_owned(), 3)]);
-    assert_eq!(bus.tallies("work").unwrap(), []);
-    let batches = bus.read("in", 0, 0, ALL).unwrap();
-    let record = batches[0].get(0).unwrap();
-    assert_eq!((record.meta.id, record.meta.kind, record.header("h")), (1, "k", Some(&b"x"[..])));
-}
-
-fn records_keep_their_order(bus: &dyn Bus) {
-    let mut feed = Seat::join(bus, "feed");
-    let all: Vec<String> = (0..60).map(|n| format!("{n:03}")).collect();
-    for (n, chunk) in all.chunks(7).enumerate() {
-        let pairs: Vec<_> = chunk.iter().map(|v| (v.as_str(), Some(v.as_str()))).collect();
-        let other = format!("other {n}");
-        feed.commit(unit(vec![
-            output("in", 1, &pairs),
-            output("in", 3, &[("k", Some(other.as_str()))]),
-        ]));
-    }
-    let records = read_all(bus, "in", 1, ALL, 0);
-    assert_eq!(values(&records), all);
-    assert!(records.is_sorted_by(|a, b| a.0 < b.0), "offsets rise");
-    assert_eq!(records.last().unwrap().0 + 1, bus.range("in", 1).unwrap().end);
-    for at in [0, 1, 6, 7, 33, 59] {
-        let from = records[at].0;
-        for bytes_max in [1, 100, BYTES] {
-            let want = Want { bytes_max, durable: false };
-            assert_eq!(read_all(bus, "in", 1, want, from), records[at..], "from {from}");
-        }
-    }
-    assert_eq!(read_all(bus, "in", 1, ALL, bus.range("in", 1).unwrap().end), []);
-    assert_eq!(read_all(bus, "in", 3, ALL, 0).len(), 9);
-}
-
-fn outcomes_come_in_order(bus: &dyn Bus) {
-    let mut feed = Seat::join(bus, "feed");
-    let ids: Vec<u64> = ["1", "2", "3", "4"]
-        .map(|v| feed.submit(unit(vec![output("in", 0, &[("k", Some(v))])])))
-        .to_vec();
-    feed.until("outcomes", |s| s.outcomes.len() == ids.len());
-    let wanted: Vec<_> = ids.into_iter().map(|id| (id, Outcome::Committed)).collect();
-    assert_eq!(feed.outcomes, wanted);
-    assert_eq!(values(&read_all(bus, "in", 0, ALL, 0)), ["1", "2", "3", "4"]);
-}
-
-fn a_rewind_gives_again(bus: &dyn Bus) {
-    feed(bus, 0, &["1", "2", "3", "4", "5"]);
-    let mut work = Seat::join_alone(bus, "work");
-    work.until_records(5);
-    work.commit(Unit { progress: vec![work.progress(0, 2)], ..Unit::default() });
-    work.rewind();
-    work.until_records(3);
-    assert_eq!(work.values(0), ["3", "4", "5"]);
-    work.rewind();
-    feed(bus, 0, &["6"]);
-    work.until_records(4);
-    assert_eq!(work.values(0), ["3", "4", "5", "6"]);
-    // What is handed in after a rewind goes on from what is committed.
-    work.commit(Unit { progress: vec![work.progress(0, 4)], ..Unit::default() });
-    work.rewind();
-    feed(bus, 0, &["7"]);
-    work.until_records(1);
-    assert_eq!(work.values(0), ["7"]);
-}
-
-fn a_dropped_member_loses_nothing(bus: &dyn Bus) {
-    feed(bus, 2, &["1", "2", "3"]);
-    let mut first = Seat::join_alone(bus, "work");
-    first.until_records(3);
-    first.commit(Unit { progress: vec![first.progress(2, 1)], ..Unit::default() });
-    drop(first);
-    let mut second = Seat::join_alone(bus, "work");
-    second.until_records(2);
-    assert_eq!(second.values(2), ["2", "3"]);
-}
-
-fn stale_work_is_refused(bus: &dyn Bus) {
-    feed(bus, 0, &["1", "2"]);
-    let mut work = Seat::join_alone(bus, "work");
-    work.until_records(2);
-    let mut stale = work.progress(0, 1);
-    stale.epoch += 1_000_000;
-    let refused = Unit {
-        progress: vec![stale],
-        outputs: vec![output("out", 0, &[("k", Some("never"))])],
-        state: vec![write(0, "k", Some("never"))],
-        tallies: vec![("n".to_owned(), 1)],
-        ..Unit::default()
-    };
-    assert_eq!(work.outcome(refused), Outcome::Aborted);
-    let after = Unit { progress: vec![work.progress(0, 1)], ..Unit::default() };
-    assert_eq!(work.outcome(after), Outcome::Aborted, "until a rewind");
-    work.rewind();
-    assert_eq!(read_all(bus, "out", 0, ALL, 0), []);
-    assert_eq!(work.state(0, "k"), None);
-    assert_eq!(bus.tallies("work").unwrap(), []);
-    work.until_records(2);
-    work.commit(Unit {
-        progress: vec![work.progress(0, 2)],
-        outputs: vec![output("out", 0, &[("k", Some("once"))])],
-        ..Unit::default()
-    });
-    assert_eq!(values(&read_all(bus, "out", 0, ALL, 0)), ["once"]);
-}
-
-fn work_done_twice_counts_once(bus: &dyn Bus) {
-    feed(bus, 0, &["1", "2"]);
-    let mut work = Seat::join_alone(bus, "work");
-    work.until_records(2);
-    let all = |seat: &Seat| Unit {
-        progress: vec![seat.progress(0, 2)],
-        outputs: vec![output("out", 0, &[("k", Some("once"))])],
-        ..Unit::default()
-    };
-    // The outcome is not waited for: whatever became of it, the rewind knows.
-    let unit = all(&work);
-    work.submit(unit);
-    work.rewind();
-    work.outcomes.clear();
-    feed(bus, 0, &["3"]);
-    work.until("the last record", |s| s.values(0).last().is_some_and(|v| v == "3"));
-    if work.values(0) == ["1", "2", "3"] {
-        let unit = all(&work);
-        work.commit(unit);
-    } else {
-        assert_eq!(work.values(0), ["3"]);
-    }
-    assert_eq!(values(&read_all(bus, "out", 0, ALL, 0)), ["once"]);
-}
-
-fn own_state_is_committed(bus: &dyn Bus) {
-    let mut feed = Seat::join(bus, "feed");
-    assert_eq!(feed.state(0, "a"), None);
-    let keys = ["a", "b1", "b2", "b3", "c"];
-    let state = keys.map(|key| write(0, key, Some(key))).to_vec();
-    feed.commit(Unit { state, ..Unit::default() });
-    feed.commit(Unit {
-        state: vec![write(0, "a", Some("again")), write(0, "c", None)],
-        ..Unit::default()
-    });
-    assert_eq!(feed.state(0, "a").as_deref(), Some("again"));
-    assert_eq!(feed.state(0, "c"), None);
-    assert_eq!(feed.state(1, "a"), None, "a partition has keys of its own");
-    for (prefix, after, limit, wanted) in [
-        ("b", "", 9, &["b1", "b2", "b3"][..]),
-        ("b", "b1", 1, &["b2"]),
-        ("", "b1", 9, &["b2", "b3"]),
-        ("x", "", 9, &[]),
-    ] {
-        let found = feed.member.state_range(0, prefix.as_bytes(), after.as_bytes(), limit).unwrap();
-        let keys: Vec<_> = found.iter().map(|(k, _)| String::from_utf8_lossy(k)).collect();
-        assert_eq!(keys, wanted, "{prefix} after {after}");
-    }
-    let mut work = Seat::join_alone(bus, "work");
-    assert_eq!(work.state(0, "a"), None, "a service has keys of its own");
-}
-
-fn backed_state_is_the_last_record(bus: &dyn Bus) {
-    feed(bus, 1, &["1", "2", "3"]);
-    let mut keep = Seat::join_alone(bus, "keep");
-    keep.until_records(3);
-    assert_eq!(keep.state(1, "k"), None);
-    for (count, value) in [(1, "one"), (2, "two")] {
-        keep.commit(Unit {
-            progress: vec![keep.progress(1, count)],
-            outputs: vec![output("last", 1, &[("k", Some("not yet")), ("k", Some(value))])],
-            ..Unit::default()
-        });
-        assert_eq!(keep.state(1, "k").as_deref(), Some(value));
-    }
-    assert_eq!(keep.state(0, "k"), None, "a partition has keys of its own");
-    drop(keep);
-    assert_eq!(Seat::join_alone(bus, "keep").state(1, "k").as_deref(), Some("two"));
-}
-
-fn a_tombstone_is_the_last_word(bus: &dyn Bus) {
-    feed(bus, 0, &["1"]);
-    let mut keep = Seat::join_alone(bus, "keep");
-    keep.commit(unit(vec![output("last", 0, &[("a", Some("1")), ("b", Some("1"))])]));
-    keep.commit(unit(vec![output("last", 0, &[("a", None)])]));
-    assert_eq!(keep.state(0, "a"), None);
-    let latest = |key: &str| {
-        let batch = bus.latest("last", 0, key.as_bytes()).unwrap();
-        batch.map(|b| seen(&[b], 0).remove(0)).map(|(offset, _, value)| (offset, value))
-    };
-    let (offset, value) = latest("a").unwrap();
-    assert_eq!(value, None);
-    assert_eq!(latest("b").unwrap().1.as_deref(), Some("1"));
-    assert_eq!(latest("c"), None);
-    let records = read_all(bus, "last", 0, ALL, 0);
-    assert!(records.is_sorted_by(|a, b| a.0 < b.0), "offsets rise");
-    assert_eq!(records.last().unwrap(), &(offset, "a".to_owned(), None));
-    keep.commit(unit(vec![output("last", 0, &[("a", Some("2"))])]));
-    assert_eq!(latest("a").unwrap().1.as_deref(), Some("2"));
-    assert!(latest("a").unwrap().0 > offset);
-}
-
-fn two_members_share_and_hand_over(bus: &dyn Bus) {
-    (0..PARTITIONS).for_each(|p| feed(bus, p, &["1", "2"]));
-    let mut one = Seat::join_alone(bus, "work");
-    one.until_records(8);
-    let mut two = Seat::join(bus, "work");
-    for _ in 0..POLLS_MAX {
-        if !one.revoked.is_empty() {
-            break;
-        }
-        one.poll();
-        two.poll();
-    }
-    let moving = one.revoked.clone();
-    assert!(!moving.is_empty() && moving.len() < usize::from(PARTITIONS), "{moving:?}");
-    assert!(
-        moving.iter().all(|a| !two.owned.contains_key(&a.partition)),
-        "not before it is released"
-    );
-    // Until it is released, a partition is still its owner's.
-    let p = moving[0].partition;
-    one.commit(Unit { progress: vec![one.progress(p, 1)], ..Unit::default() });
-    let zombie = one.progress(p, 2);
-    for a in moving.clone() {
-        one.owned.remove(&a.partition);
-        one.member.release(a).unwrap();
-    }
-    for _ in 0..POLLS_MAX {
-        if moving.iter().all(|a| two.owned.contains_key(&a.partition)) && !two.values(p).is_empty()
-        {
-            break;
-        }
-        one.poll();
-        two.poll();
-    }
-    assert_eq!(two.values(p), ["2"], "goes on where the other committed");
-    assert!(two.owned[&p].epoch > moving[0].epoch, "every assignment has a greater epoch");
-    assert!(one.owned.keys().all(|p| !two.owned.contains_key(p)), "owned once");
-    assert_eq!(one.owned.len() + two.owned.len(), usize::from(PARTITIONS));
-    let outputs = vec![output("out", p, &[("k", Some("zombie"))])];
-    assert_eq!(
-        one.outcome(Unit { progress: vec![zombie], outputs, ..Unit::default() }),
-        Outcome::Aborted
-    );
-    two.commit(Unit { progress: vec![two.progress(p, 1)], ..Unit::default() });
-    drop(one);
-    two.until("all partitions", |s| s.owned.len() == usize::from(PARTITIONS));
-    assert_eq!(read_all(bus, "out", p, ALL, 0), []);
-}
-
-fn durable_follows_end(bus: &dyn Bus) {
-    let mut feed = Seat::join(bus, "feed");
-    let durable = Want { bytes_max: BYTES, durable: true };
-    for n in 0..20 {
-        let text = n.to_string();
-        feed.commit(unit(vec![output("in", 0, &[("k", Some(text.as_str()))])]));
-        let safe = read_all(bus, "in", 0, durable, 0);
-        let range = bus.range("in", 0).unwrap();
-        assert!(range.start <= range.durable && range.durable <= range.end, "{range:?}");
-        assert!(safe.iter().all(|(offset, ..)| *offset < range.durable), "{range:?}");
-    }
-    let mut mark = 0;
-    for _ in 0..POLLS_MAX {
-        let range = bus.range("in", 0).unwrap();
-        if range.durable == range.end {
-            break;
-        }
-        mark = bus.wait(mark, POLL);
-    }
-    assert_eq!(read_all(bus, "in", 0, durable, 0).len(), 20, "all becomes durable");
-}
-
-fn backlog_counts(bus: &dyn Bus) {
-    feed(bus, 3, &["1", "2", "3", "4", "5", "6", "7"]);
-    let of = |service: &str| {
-        let all = bus.backlog().unwrap();
-        all.into_iter()
-            .find(|b| (b.service.as_str(), b.topic.as_str(), b.partition) == (service, "in", 3))
-            .unwrap()
-    };
-    let mut work = Seat::join_alone(bus, "work");
-    work.until_records(7);
-    let progress = work.progress(3, 3);
-    let next = progress.next;
-    work.commit(Unit { progress: vec![progress], ..Unit::default() });
-    assert_eq!((of("work").next, of("work").records), (next, 4));
-    assert_eq!(of("keep").records, 7);
-    let oldest = of("work").oldest_ms.expect("something is not done");
-    let services = ["work".to_owned()];
-    assert!(bus.oldest_undone_ms(&services, oldest + 1_000) >= 1_000, "never too young");
-    work.commit(Unit { progress: vec![work.progress(3, 7)], ..Unit::default() });
-    assert_eq!((of("work").records, of("work").oldest_ms), (0, None));
-    assert_eq!(bus.oldest_undone_ms(&services, i64::MAX), 0, "nothing is undone");
-    assert!(bus.oldest_undone_ms(&["keep".to_owned()], oldest + 1_000) >= 1_000);
-}
-
-fn waiting_ends(bus: &dyn Bus) {
-    let seen = bus.wait(0, Duration::ZERO);
-    feed(bus, 0, &["1"]);
-    assert_ne!(bus.wait(seen, Duration::from_secs(60)), seen);
-}
-
-fn an_unknown_topic_is_an_error(bus: &dyn Bus) {
-    assert!(bus.range("nothing", 0).is_err());
-    assert!(bus.range("in", PARTITIONS).is_err());
-    assert!(bus.read("nothing", 0, 0, ALL).is_err());
-    assert!(bus.latest("nothing", 0, b"k").is_err());
 }
