@@ -2,8 +2,6 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# What CI denies, a developer sees too.
-export RUSTFLAGS ?= -D warnings
 
 .PHONY: help run test web check unit browser fuzz campaign clean
 

@@ -28,13 +28,10 @@ pub(crate) fn measure(seed: u64) -> Result<BTreeMap<&'static str, f64>> {
     let parsed: Vec<serde_json::Value> =
         lines.iter().map(|l| serde_json::from_slice(l)).collect::<Result<_, _>>()?;
     let addresses: Vec<&str> = parsed.iter().filter_map(|v| v.get("ADDRESS")?.as_str()).collect();
-    pieces.insert(
-        "address",
-        each(&addresses, |a| address::standardize(a, address::Country::Us)),
-    );
+    pieces.insert("address", each(&addresses, |a| address::standardize(a, address::Country::Us)));
 
     let raws: Vec<Vec<u8>> = lines.iter().zip(0u64..).map(|(line, n)| raw(line, n)).collect();
-    pieces.insert("parse raw", each(&raws, |r| messages::raw::Raw::parse(r).ok()));
+    pieces.insert("parse raw", each(&raws, |r| messages::raw::Raw::parse(r).map(drop).ok()));
     let places = normalize::Places::new(PostalCodes::read([])?, Boundaries::built_in());
     let mut mapper = normalize::Bare::new(pack, places);
     pieces.insert("map (with address)", each(&raws, |r| mapper.change(r, 1).ok()));
@@ -44,14 +41,14 @@ pub(crate) fn measure(seed: u64) -> Result<BTreeMap<&'static str, f64>> {
         .collect::<Result<_, _>>()
         .context("a synthetic row does not map")?;
 
-    pieces.insert("parse change", each(&changes, |c| Change::parse(c).ok()));
+    pieces.insert("parse change", each(&changes, |c| Change::parse(c).map(drop).ok()));
     let decided = |c: &Vec<u8>| {
         let change = Change::parse(c).ok()?;
         track::apply("market:1", None, &change).ok()
     };
     pieces.insert("decide and serialise (new)", each(&changes, |c| decided(c)));
     let currents: Vec<Vec<u8>> = changes.iter().filter_map(|c| decided(c)?.current).collect();
-    pieces.insert("parse state", each(&currents, |c| Current::parse(c).ok()));
+    pieces.insert("parse state", each(&currents, |c| Current::parse(c).map(drop).ok()));
 
     let mut builder = BatchBuilder::default();
     let meta = Meta {

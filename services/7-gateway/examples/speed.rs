@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p gateway --example speed -- 100000 1000000` loads that many synthetic listings, one file for
 //! each number, in calls of about 4 MB as the runtime makes them.
-
+#![allow(clippy::indexing_slicing, reason = "tables of its own, indexed within their length")]
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,

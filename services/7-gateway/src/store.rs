@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row as SqlRow, params};
+use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
 
-use crate::codec::{CodecError, Decoder};
+use crate::codec::CodecError;
 use crate::columns::{
     ADDRESS, COUNT_NONE, Columns, DELETED, Dictionaries, PLACED, PRICE_NONE, Row, SHOWN,
     basis_bits, key_hash,
@@ -278,21 +278,6 @@ pub(crate) fn load(sql: &Connection, display: &Display) -> Result<Columns, Store
         columns.push(&row);
     }
     Ok(columns)
-}
-
-/// Gives the decoder the dictionary that a stored value needs.
-pub(crate) fn prepare(
-    sql: &Connection,
-    decoder: &mut Decoder,
-    stored: &[u8],
-) -> Result<(), StoreError> {
-    if let Some(number) = decoder.missing(stored) {
-        let bytes: Option<Vec<u8>> = sql
-            .query_row("SELECT bytes FROM dictionary WHERE number = ?1", [number], |row| row.get(0))
-            .optional()?;
-        decoder.add(number, &bytes.ok_or(CodecError::Damaged)?)?;
-    }
-    Ok(())
 }
 
 /// Deletes all rows; the dictionary stays, it serves the next rows as well.

@@ -1,5 +1,9 @@
 //! The program as its users run it: real processes, real files, what they print.
-#![allow(clippy::indexing_slicing, clippy::panic, reason = "a missing member of an answer is a failed test")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a missing member of an answer is a failed test"
+)]
 
 mod bad_input;
 mod real_data;
