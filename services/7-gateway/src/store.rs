@@ -4,11 +4,12 @@
 //! stands next to its listing. There is no index at all (see `columns.rs`), which keeps the cost of a listing the
 //! same however many there are. Values are opaque; everything else is there to be read with any SQLite tool.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row as SqlRow, params};
+use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
 
-use crate::codec::{CodecError, Decoder};
+use crate::codec::CodecError;
 use crate::columns::{
     ADDRESS, COUNT_NONE, Columns, DELETED, Dictionaries, PLACED, PRICE_NONE, Row, SHOWN,
     basis_bits, key_hash,
@@ -121,9 +122,9 @@ pub(crate) struct Stored<'a> {
     pub(crate) changed_ms: i64,
     pub(crate) facts: Facts<'a>,
     /// Folded words of the address.
-    pub(crate) address_words: String,
+    pub(crate) address_words: Cow<'a, str>,
     /// Folded words of city and postal code.
-    pub(crate) place_words: String,
+    pub(crate) place_words: Cow<'a, str>,
 }
 
 impl<'a> Stored<'a> {
@@ -139,7 +140,14 @@ impl<'a> Stored<'a> {
             // Canadian codes are typed with and without their space.
             fold(&facts.postal_code.replace(' ', ""), &mut place_words);
         }
-        Self { key, state, changed_ms, facts, address_words, place_words }
+        Self {
+            key,
+            state,
+            changed_ms,
+            facts,
+            address_words: address_words.into(),
+            place_words: place_words.into(),
+        }
     }
 
     /// What search compares, given what may be shown.
@@ -188,7 +196,9 @@ impl<'a> Stored<'a> {
     /// Writes it under `id`, over what was there.
     pub(crate) fn write(&self, sql: &Connection, id: u32) -> rusqlite::Result<()> {
         let facts = &self.facts;
-        let some = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+        fn some(text: &str) -> Option<&str> {
+            (!text.is_empty()).then_some(text)
+        }
         sql.prepare_cached(
             "INSERT OR REPLACE INTO listing VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
         )?
@@ -249,8 +259,8 @@ impl<'a> Stored<'a> {
             state,
             changed_ms: row.get(3)?,
             facts,
-            address_words: text(18)?.to_owned(),
-            place_words: text(19)?.to_owned(),
+            address_words: text(18)?.into(),
+            place_words: text(19)?.into(),
         })
     }
 }
@@ -278,21 +288,6 @@ pub(crate) fn load(sql: &Connection, display: &Display) -> Result<Columns, Store
         columns.push(&row);
     }
     Ok(columns)
-}
-
-/// Gives the decoder the dictionary that a stored value needs.
-pub(crate) fn prepare(
-    sql: &Connection,
-    decoder: &mut Decoder,
-    stored: &[u8],
-) -> Result<(), StoreError> {
-    if let Some(number) = decoder.missing(stored) {
-        let bytes: Option<Vec<u8>> = sql
-            .query_row("SELECT bytes FROM dictionary WHERE number = ?1", [number], |row| row.get(0))
-            .optional()?;
-        decoder.add(number, &bytes.ok_or(CodecError::Damaged)?)?;
-    }
-    Ok(())
 }
 
 /// Deletes all rows; the dictionary stays, it serves the next rows as well.
