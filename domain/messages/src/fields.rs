@@ -137,6 +137,11 @@ impl FieldId {
         }
     }
 
+    /// All of them, in the order of names.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).take(Self::COUNT).map(Self)
+    }
+
     /// The field.
     #[must_use]
     pub fn field(self) -> &'static Field {

@@ -110,12 +110,12 @@ impl Bare {
                 let observed = Observed {
                     as_of: &raw.as_of,
                     seq: raw.seq,
-                    source_timestamp: mapped.source_timestamp.as_deref(),
+                    source_timestamp: mapped.source_timestamp,
                     pack: self.pack.name(),
                     revision,
-                    hash: messages::hash(&mapped.listing),
-                    listing: &mapped.listing,
-                    notes: &mapped.notes,
+                    hash: mapped.hash,
+                    listing: mapped.listing,
+                    notes: mapped.notes,
                 };
                 observed.write(&mut self.buffer);
                 Ok((version, KIND_OBSERVED))

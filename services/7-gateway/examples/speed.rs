@@ -133,8 +133,7 @@ fn listing(n: u64) -> String {
         "large",
         "open plan",
     ];
-    let remarks: Vec<_> =
-        (0..28).map(|at| words[usize::try_from((mixed >> at) % 10).unwrap_or(0)]).collect();
+    let remarks: Vec<_> = (0..28).map(|at| one_of(&words, mixed >> at)).collect();
     let (lat, lon) = (26.0 + town as f64 * 0.45, -124.0 + town as f64);
     let jitter = |shift: u32| pick(shift, 10_000) as f64 / 50_000.0;
     format!(
@@ -151,11 +150,14 @@ fn listing(n: u64) -> String {
         photos = pick(23, 40),
         zip = 10_000 + town * 17 + pick(25, 12),
         remarks = remarks.join(", "),
-        status = ["Active", "Active", "Active", "Pending", "Closed"]
-            [usize::try_from(pick(27, 5)).unwrap_or(0)],
+        status = one_of(&["Active", "Active", "Active", "Pending", "Closed"], mixed >> 27),
         street = pick(29, 400),
         number = 1 + pick(31, 9900),
         assessed = 80_000 + pick(33, 1_200_000),
         year = 1900 + pick(35, 122),
     )
+}
+
+fn one_of<'a>(words: &[&'a str], n: u64) -> &'a str {
+    words.iter().cycle().nth(usize::try_from(n % 64).unwrap_or(0)).unwrap_or(&"")
 }

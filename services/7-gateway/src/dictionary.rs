@@ -13,12 +13,14 @@ pub(crate) struct Dictionary {
     names: Vec<Box<str>>,
     codes: HashMap<Box<str>, u32>,
     max: u32,
+    /// The number given last: neighbours are alike.
+    last: u32,
 }
 
 impl Dictionary {
     /// With numbers below `max`: what comes after that counts as none.
     pub(crate) fn new(max: u32) -> Self {
-        Self { names: vec!["".into()], codes: HashMap::new(), max }
+        Self { names: vec!["".into()], codes: HashMap::new(), max, last: 0 }
     }
 
     /// The number of `name`, a new one where it is new.
@@ -26,7 +28,11 @@ impl Dictionary {
         if name.is_empty() || name.len() > NAME_MAX {
             return 0;
         }
+        if self.name(self.last) == name {
+            return self.last;
+        }
         if let Some(code) = self.codes.get(name) {
+            self.last = *code;
             return *code;
         }
         let next = u32::try_from(self.names.len()).unwrap_or(self.max);

@@ -1,7 +1,9 @@
 //! What is kept of a `listing.events` value.
 
 use messages::fields::{Group, field};
-use messages::json::{Value, members, write_name};
+use messages::json::{write_name, write_str};
+
+use messages::change::scan;
 
 /// Event types that `track` sends; any other is kept as `fields`, so that nothing is lost.
 pub(crate) const TYPES: [&str; 8] =
@@ -19,28 +21,30 @@ pub(crate) struct Event {
 
 /// Reads a `listing.events` value; `None` when it is not a JSON object with a type.
 pub(crate) fn read(value: &[u8]) -> Option<Event> {
-    let text = std::str::from_utf8(value).ok()?;
     let (mut kind, mut version) = (None, 0);
     let (mut as_of, mut before, mut after) = (None, None, None);
-    for member in members(text) {
-        match member.ok()? {
-            (name, Value::String(text)) if name == "type" => {
-                kind = Some(TYPES.into_iter().find(|t| **t == *text).unwrap_or("fields"));
+    scan::object(std::str::from_utf8(value).ok()?, |name, raw| {
+        match name {
+            "type" => {
+                let name = scan::string(raw).unwrap_or_default();
+                kind = Some(TYPES.into_iter().find(|t| **t == *name).unwrap_or("fields"));
             }
-            (name, Value::String(text)) if name == "asOf" => as_of = Some(text),
-            (name, Value::Number(n)) if name == "version" => version = n.parse().unwrap_or(0),
-            (name, Value::Object(fields)) if name == "before" => before = Some(fields),
-            (name, Value::Object(fields)) if name == "after" => after = Some(fields),
+            "asOf" => as_of = Some(scan::string(raw).unwrap_or_default()),
+            "version" => version = raw.parse().unwrap_or(0),
+            "before" => before = object(raw),
+            "after" => after = object(raw),
             _ => {}
         }
-    }
+        Ok(())
+    })
+    .ok()?;
     let kind = kind?;
     let whole = matches!(kind, "added" | "back_on_market" | "deleted");
     let mut kept = Vec::with_capacity(160);
     kept.push(b'{');
     if let Some(as_of) = as_of {
         write_name(&mut kept, "asOf");
-        messages::json::write_str(&mut kept, &as_of);
+        write_str(&mut kept, &as_of);
     }
     write_fields(&mut kept, "before", before, whole)?;
     write_fields(&mut kept, "after", after, whole)?;
@@ -56,31 +60,25 @@ fn write_fields(out: &mut Vec<u8>, name: &str, fields: Option<&str>, whole: bool
         return Some(());
     }
     out.push(b'{');
-    for member in members(fields) {
-        let (name, value) = member.ok()?;
-        if field(&name)
-            .is_some_and(|f| matches!(f.group, Group::Price | Group::Status | Group::Assessment))
-        {
-            write_value(out, &name, &value);
+    scan::object(fields, |name, raw| {
+        if keeps(name) {
+            write_name(out, name);
+            out.extend_from_slice(raw.as_bytes());
         }
-    }
+        Ok(())
+    })
+    .ok()?;
     out.push(b'}');
     Some(())
 }
 
-/// Prices, statuses and assessments are plain values; others are not kept.
-fn write_value(out: &mut Vec<u8>, name: &str, value: &Value<'_>) {
-    match value {
-        Value::Number(number) => {
-            write_name(out, name);
-            out.extend_from_slice(number.as_bytes());
-        }
-        Value::String(text) => {
-            write_name(out, name);
-            messages::json::write_str(out, text);
-        }
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {}
-    }
+fn object(raw: &str) -> Option<&str> {
+    raw.starts_with('{').then_some(raw)
+}
+
+/// The fields of a whole listing that history keeps.
+fn keeps(name: &str) -> bool {
+    field(name).is_some_and(|f| matches!(f.group, Group::Price | Group::Status | Group::Assessment))
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 
 use messages::Decimal;
-use messages::json::{Value, members};
+
+use messages::change::scan::{object, string};
 
 /// Degrees are kept as whole ten-millionths: about one centimetre.
 pub(crate) const E7: f64 = 1e7;
@@ -87,18 +88,21 @@ struct Money {
 
 /// Reads a `listing.current` value; `None` when it is not a JSON object with a version.
 pub(crate) fn parse(value: &[u8]) -> Option<Facts<'_>> {
-    let text = std::str::from_utf8(value).ok()?;
     let mut facts = Facts::default();
     let mut version = None;
-    for member in members(text) {
-        match member.ok()? {
-            (name, Value::Number(n)) if name == "version" => version = n.parse().ok(),
-            (name, Value::Bool(deleted)) if name == "deleted" => facts.deleted = deleted,
-            (name, Value::Object(listing)) if name == "listing" => {
-                read_listing(listing, &mut facts)?
-            }
+    let mut listing = None;
+    object(std::str::from_utf8(value).ok()?, |name, raw| {
+        match name {
+            "version" => version = raw.parse().ok(),
+            "deleted" => facts.deleted = raw == "true",
+            "listing" => listing = Some(raw),
             _ => {}
         }
+        Ok(())
+    })
+    .ok()?;
+    if let Some(listing) = listing {
+        read_listing(listing, &mut facts)?;
     }
     facts.version = version?;
     Some(facts)
@@ -107,45 +111,43 @@ pub(crate) fn parse(value: &[u8]) -> Option<Facts<'_>> {
 fn read_listing<'a>(listing: &'a str, facts: &mut Facts<'a>) -> Option<()> {
     let mut money = Money::default();
     let (mut latitude, mut longitude) = (None, None);
-    for member in members(listing) {
-        let (name, value) = member.ok()?;
-        match value {
-            Value::String(text) => text_field(&name, text, facts),
-            Value::Number(number) => match name.as_ref() {
-                "ListPrice" => money.list = cents(number),
-                "ClosePrice" => money.close = cents(number),
-                "LeaseAmount" => money.lease = cents(number),
-                "TaxAssessedValue" => money.assessed = cents(number),
-                "BedroomsTotal" => facts.beds = count(number),
-                "BathroomsTotalInteger" => facts.baths = count(number),
-                "Latitude" => latitude = degrees(number, 90.0),
-                "Longitude" => longitude = degrees(number, 180.0),
-                _ => {}
-            },
-            Value::Bool(shown) => match name.as_ref() {
-                "InternetEntireListingDisplayYN" => facts.show_listing = Some(shown),
-                "InternetAddressDisplayYN" => facts.show_address = Some(shown),
-                _ => {}
-            },
-            Value::Null | Value::Array(_) | Value::Object(_) => {}
+    object(listing, |name, raw| {
+        match name {
+            "StandardStatus" => facts.status = text(raw),
+            "PropertyType" => facts.kind = text(raw),
+            "City" => facts.city = text(raw),
+            "StateOrProvince" => facts.state = text(raw),
+            "Country" => facts.country = text(raw),
+            "PostalCode" => facts.postal_code = text(raw),
+            "UnparsedAddress" => facts.address = text(raw),
+            "ListPrice" => money.list = cents(raw),
+            "ClosePrice" => money.close = cents(raw),
+            "LeaseAmount" => money.lease = cents(raw),
+            "TaxAssessedValue" => money.assessed = cents(raw),
+            "BedroomsTotal" => facts.beds = count(raw),
+            "BathroomsTotalInteger" => facts.baths = count(raw),
+            "Latitude" => latitude = degrees(raw, 90.0),
+            "Longitude" => longitude = degrees(raw, 180.0),
+            "InternetEntireListingDisplayYN" => facts.show_listing = flag(raw),
+            "InternetAddressDisplayYN" => facts.show_address = flag(raw),
+            _ => {}
         }
-    }
+        Ok(())
+    })
+    .ok()?;
     facts.place = latitude.zip(longitude);
     set_price(&money, facts);
     Some(())
 }
 
-fn text_field<'a>(name: &str, text: Cow<'a, str>, facts: &mut Facts<'a>) {
-    match name {
-        "StandardStatus" => facts.status = text,
-        "PropertyType" => facts.kind = text,
-        "City" => facts.city = text,
-        "StateOrProvince" => facts.state = text,
-        "Country" => facts.country = text,
-        "PostalCode" => facts.postal_code = text,
-        "UnparsedAddress" => facts.address = text,
-        _ => {}
-    }
+/// The text of a string; empty for anything else.
+fn text(raw: &str) -> Cow<'_, str> {
+    string(raw).unwrap_or_default()
+}
+
+/// A flag that is there but is not a boolean permits nothing.
+fn flag(raw: &str) -> Option<bool> {
+    (raw != "null").then_some(raw == "true")
 }
 
 /// A closed deal is worth what it closed at, anything else what is asked.

@@ -4,6 +4,7 @@
 //! stands next to its listing. There is no index at all (see `columns.rs`), which keeps the cost of a listing the
 //! same however many there are. Values are opaque; everything else is there to be read with any SQLite tool.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
@@ -121,9 +122,9 @@ pub(crate) struct Stored<'a> {
     pub(crate) changed_ms: i64,
     pub(crate) facts: Facts<'a>,
     /// Folded words of the address.
-    pub(crate) address_words: String,
+    pub(crate) address_words: Cow<'a, str>,
     /// Folded words of city and postal code.
-    pub(crate) place_words: String,
+    pub(crate) place_words: Cow<'a, str>,
 }
 
 impl<'a> Stored<'a> {
@@ -139,7 +140,14 @@ impl<'a> Stored<'a> {
             // Canadian codes are typed with and without their space.
             fold(&facts.postal_code.replace(' ', ""), &mut place_words);
         }
-        Self { key, state, changed_ms, facts, address_words, place_words }
+        Self {
+            key,
+            state,
+            changed_ms,
+            facts,
+            address_words: address_words.into(),
+            place_words: place_words.into(),
+        }
     }
 
     /// What search compares, given what may be shown.
@@ -188,7 +196,9 @@ impl<'a> Stored<'a> {
     /// Writes it under `id`, over what was there.
     pub(crate) fn write(&self, sql: &Connection, id: u32) -> rusqlite::Result<()> {
         let facts = &self.facts;
-        let some = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+        fn some(text: &str) -> Option<&str> {
+            (!text.is_empty()).then_some(text)
+        }
         sql.prepare_cached(
             "INSERT OR REPLACE INTO listing VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
         )?
@@ -249,8 +259,8 @@ impl<'a> Stored<'a> {
             state,
             changed_ms: row.get(3)?,
             facts,
-            address_words: text(18)?.to_owned(),
-            place_words: text(19)?.to_owned(),
+            address_words: text(18)?.into(),
+            place_words: text(19)?.into(),
         })
     }
 }

@@ -80,6 +80,7 @@ pub const FIELDS: &[Field] = &[
     reso("GarageYN", Kind::Boolean, Group::Facts, Public::Always),
     reso("Heating", Kind::List, Group::Facts, Public::Always),
     reso("HeatingYN", Kind::Boolean, Group::Facts, Public::Always),
+    reso("HighSchoolDistrict", Kind::Open, Group::Facts, Public::Always),
     reso("InteriorFeatures", Kind::List, Group::Facts, Public::Always),
     reso("InternetAddressDisplayYN", Kind::Boolean, Group::DisplayFlags, Public::Always),
     reso("InternetAutomatedValuationDisplayYN", Kind::Boolean, Group::DisplayFlags, Public::Always),
