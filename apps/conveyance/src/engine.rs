@@ -74,15 +74,6 @@ pub(crate) fn open_log(dir: &Path, flow: &Flow) -> Result<Arc<SqliteBus>> {
 }
 
 impl Engine {
-    /// Starts all services on a data folder.
-    ///
-    /// # Errors
-    /// What is in the way, with what to do.
-    pub(crate) fn start(dir: &Path, wiring: &Wiring) -> Result<Self> {
-        let bus = open_log(dir, &crate::flow::table())?;
-        Self::start_on(bus, dir, wiring)
-    }
-
     /// Starts all services on a log that is open, so that this process holds the folder.
     ///
     /// # Errors

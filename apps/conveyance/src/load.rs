@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Load;
-use crate::engine::{Engine, VIEWS};
+use crate::engine::{Engine, VIEWS, open_log};
 use crate::flow::{INGEST, NORMALIZE, TRACK};
 use crate::tools::Tools;
 use crate::wiring::{Reading, Wiring};
@@ -31,9 +31,11 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let wiring = Wiring::read(&args.feeds, &args.input, Reading::Once)?;
     let clock = SystemClock;
     let began_ms = clock.now_ms();
-    let engine = Engine::start(&args.folder.data, &wiring)?;
+    // What was counted before anything runs: taken later, the first rows would not be of this load.
+    let bus = open_log(&args.folder.data, &crate::flow::table())?;
+    let before = tallies(&*bus)?;
+    let engine = Engine::start_on(bus, &args.folder.data, &wiring)?;
     socket::serve(tools_of(&engine, &args.folder.data))?;
-    let before = tallies(&*engine.bus)?;
     wait_until_done(&engine, &before)?;
     let seconds = (clock.now_ms() - began_ms) as f64 / 1000.0;
     let names: Vec<&str> = wiring.feeds.iter().map(|(config, _)| config.name.as_str()).collect();
