@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help run test web check unit browser fuzz campaign clean
+.PHONY: help run test web check unit browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,9 +31,6 @@ unit: web ## all Rust tests, and the page's own
 browser: web ## the page in a real browser
 	@deploy/needs chromium
 	cd apps/web && npm run test:browser
-
-fuzz: ## every decoder under a fuzzer, MINUTES each (default 1)
-	fuzz/run $${MINUTES:-1}
 
 clean:
 	cargo clean
