@@ -130,7 +130,7 @@ fn what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on() {
         let changes = seen(&bus, LISTING_CHANGES);
         assert_eq!(changes.keys().collect::<Vec<_>>(), ["rolls:9"], "{code}");
         let mut letters = Vec::new();
-        bus.each_record(&"normalize.dead-letters", |_, record| {
+        bus.each_record("normalize.dead-letters", |_, record| {
             let header = |name| {
                 let value = record.header(name).unwrap_or_default();
                 String::from_utf8_lossy(value).into_owned()
