@@ -2,8 +2,10 @@
 //!
 //! Benchmarks run the real program as a process of its own and read what the operating system says of it.
 
+mod kill;
 mod pieces;
 mod pipeline;
+mod power;
 mod process;
 
 use std::process::ExitCode;
@@ -21,11 +23,17 @@ struct Cli {
 enum Command {
     /// Synthetic listings from a file through every stage, embedded and durable.
     Pipeline(pipeline::Arguments),
+    /// `kill -9` of the real process at random moments of a load, restarted each time.
+    Kill(kill::Arguments),
+    /// Power cuts: the recorded writes of a real load, cut at random places, reopened and judged.
+    Power(power::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pipeline(arguments) => pipeline::run(&arguments),
+        Command::Kill(arguments) => kill::run(&arguments),
+        Command::Power(arguments) => power::run(&arguments),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -25,6 +25,16 @@ pub(crate) fn conveyance() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A command of the program.
+///
+/// # Errors
+/// When the program was not built.
+pub(crate) fn command() -> Result<Command> {
+    let mut command = Command::new(conveyance()?);
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
 /// Writes a `feeds.toml` for JSON Lines files of the synthetic market.
 ///
 /// # Errors
@@ -56,6 +66,18 @@ pub(crate) fn load(feeds: &Path, input: &Path, data: &Path) -> Result<Command> {
         .arg("--json");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
+}
+
+/// The JSON line that a command prints.
+///
+/// # Errors
+/// What it said on standard error when it failed.
+pub(crate) fn json(mut command: Command) -> Result<serde_json::Value> {
+    let output = command.output().context("cannot start the program")?;
+    if output.stdout.is_empty() {
+        bail!("{} {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// What a running process has used so far.

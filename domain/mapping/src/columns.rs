@@ -186,3 +186,98 @@ fn check_length(start: usize, out: &str) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pack() -> Pack {
+        let text = r#"
+name = "sales"
+[source]
+format = "csv"
+key = "{BLOCK}-{LOT}"
+header = ["BLOCK", "SALE PRICE"]
+[aliases]
+"APARTMENT NUMBER" = ["APART MENT NUMBER"]
+[fields]
+ClosePrice = "SALE PRICE"
+UnitNumber = "APARTMENT NUMBER"
+PublicRemarks = { column = "NOTE", optional = true }
+"#;
+        Pack::parse(text).unwrap()
+    }
+
+    const GOOD: [&str; 5] = ["BLOCK", "LOT", " SALE\nPRICE ", "APART\nMENT\nNUMBER", "MORE"];
+
+    #[test]
+    fn names_are_cleaned() {
+        for (name, expect) in [
+            ("SALE\nPRICE", "SALE PRICE"),
+            (" SALE PRICE ", "SALE PRICE"),
+            ("\u{feff}id", "id"),
+            ("APART\r\nMENT\t NUMBER", "APART MENT NUMBER"),
+            ("  ", ""),
+        ] {
+            assert_eq!(clean_name(name), expect, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_is_the_row_that_has_the_columns() {
+        for (row, expect) in [
+            (&GOOD[..], true),
+            (&["Rolling Sales File", "", ""][..], false),
+            (&["BLOCK", "LOT"][..], false),
+            (&[][..], false),
+        ] {
+            assert_eq!(is_header(&pack(), row), expect, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_lacks_a_column_is_refused_and_both_are_named() {
+        let columns = check_columns(&pack(), &GOOD).unwrap();
+        assert_eq!(columns.unused(), ["MORE"]);
+        for (from, to, says) in [
+            (
+                " SALE\nPRICE ",
+                "SALES PRICE",
+                "names `SALE PRICE`, which the file does not have; `SALES PRICE` may be `SALE PRICE`",
+            ),
+            (
+                "LOT",
+                "PLOT NUMBER",
+                "names `LOT`, which the file does not have; it has `BLOCK`, `PLOT NUMBER`",
+            ),
+            ("MORE", "LOT", "has `LOT` more than once"),
+            ("MORE", "APARTMENT NUMBER", "has `APARTMENT NUMBER` more than once"),
+        ] {
+            let header = GOOD.map(|name| if name == from { to } else { name });
+            let message = check_columns(&pack(), &header).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn keys() {
+        let columns = check_columns(&pack(), &GOOD).unwrap();
+        let long = "9".repeat(300);
+        for (block, lot, expect) in [
+            ("5391", "9", Ok("5391-9")),
+            (" 0012 ", "A  b", Ok("0012-A b")),
+            ("", "9", Err("missing_key")),
+            ("5391", " \t", Err("missing_key")),
+            ("5391", long.as_str(), Err("unreadable_key")),
+        ] {
+            let row = [block, lot];
+            let mut key = String::from("sales:");
+            let got = columns.key(|at| row.get(at).copied(), &mut key).map_err(|f| f.code);
+            assert_eq!(got.map(|()| key.trim_start_matches("sales:")), expect, "{block} {lot}");
+            let mut key = String::new();
+            let by_name = |name: &str| Some(if name == "BLOCK" { block } else { lot });
+            let got = pack().key_by_name(by_name, &mut key).map_err(|f| f.code);
+            assert_eq!(got.map(|()| key.as_str()), expect, "{block} {lot}");
+        }
+    }
+}

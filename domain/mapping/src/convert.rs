@@ -1,18 +1,19 @@
 //! From the text of a column to the one form of a value of a RESO field.
 
+mod list;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use address::StateOrProvince;
 use messages::Decimal;
-use messages::json::{Value, items, members, write_str};
+use messages::json::write_str;
+
+use list::urls;
+pub(crate) use list::{array_items, list, media};
 
 use crate::forms::DateForms;
 
-/// Most items of a list that are carried.
-pub(crate) const ITEMS_MAX: usize = 500;
-/// Longest item of a list, in bytes.
-const ITEM_MAX: usize = 200;
 /// Longest locked or open lookup value, in bytes.
 const LOOKUP_MAX: usize = 200;
 
@@ -169,7 +170,9 @@ fn words(text: &str, max: usize, title: bool, out: &mut Vec<u8>) -> Converted {
     if title && let Some(titled) = address::tidy_city(&words, address::Country::Us) {
         words = Cow::Owned(titled);
     }
-    match words.char_indices().nth(max) {
+    // A text has at least as many bytes as characters.
+    let end = if words.len() <= max { None } else { words.char_indices().nth(max) };
+    match end {
         None => {
             write_str(out, &words);
             Ok(Done::Value)
@@ -183,23 +186,36 @@ fn words(text: &str, max: usize, title: bool, out: &mut Vec<u8>) -> Converted {
 
 /// The text with every run of white space and control characters as one space.
 pub(crate) fn collapse(text: &str) -> Cow<'_, str> {
-    let odd = |c: char| c.is_control() || (c.is_whitespace() && c != ' ');
-    let tidy = !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
-    if tidy
-        && (text.is_ascii() && text.bytes().all(|b| (0x20..0x7f).contains(&b))
-            || !text.contains(odd))
-    {
+    if is_tidy(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
-    {
+    for word in text.split(is_gap).filter(|w| !w.is_empty()) {
         if !out.is_empty() {
             out.push(' ');
         }
         out.push_str(word);
     }
     Cow::Owned(out)
+}
+
+fn is_gap(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+/// Whether [`collapse`] would change nothing. ASCII, as nearly all text is, takes one pass that works on blocks.
+fn is_tidy(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let odd = |any: bool, byte: &u8| any | (*byte < 0x20) | (*byte >= 0x7f);
+    let doubled = bytes
+        .iter()
+        .zip(bytes.iter().skip(1))
+        .fold(false, |any, (a, b)| any | ((*a == b' ') & (*b == b' ')));
+    let framed = text.starts_with(' ') || text.ends_with(' ');
+    if doubled || framed {
+        return false;
+    }
+    !bytes.iter().fold(false, odd) || !text.contains(|c: char| c != ' ' && is_gap(c))
 }
 
 fn boolean(text: &str, yes: &[String], no: &[String], out: &mut Vec<u8>) -> Converted {
@@ -266,160 +282,14 @@ fn country(text: &str, out: &mut Vec<u8>) -> Converted {
 /// that it means nothing.
 pub(crate) type Table = HashMap<String, Option<Vec<u8>>>;
 
+/// What a table says of a text. Codes mostly stand in capitals already, and are found as they are.
+pub(crate) fn look_up<'t>(table: &'t Table, text: &str) -> Option<&'t Option<Vec<u8>>> {
+    table.get(text).or_else(|| table.get(&table_key(text)))
+}
+
 /// The key of a text in a [`Table`].
 pub(crate) fn table_key(text: &str) -> String {
     collapse(text).to_uppercase()
-}
-
-/// Appends the items as an array, each once. Through a table, an item becomes what the table says; one that the
-/// table lacks is left out and told of.
-pub(crate) fn list<'t>(
-    items: impl Iterator<Item = Cow<'t, str>>,
-    table: Option<&Table>,
-    out: &mut Vec<u8>,
-) -> Converted {
-    let start = out.len();
-    let mut seen: Vec<(usize, usize)> = Vec::new();
-    let mut problem = None;
-    out.push(b'[');
-    for item in items.take(ITEMS_MAX) {
-        let item = item.trim();
-        if item.is_empty() || item.len() > ITEM_MAX {
-            continue;
-        }
-        let from = out.len() + usize::from(!seen.is_empty());
-        if !seen.is_empty() {
-            out.push(b',');
-        }
-        match table.map(|table| table.get(&table_key(item))) {
-            None => write_str(out, &collapse(item)),
-            Some(Some(value)) => out.extend_from_slice(value.as_deref().unwrap_or_default()),
-            Some(None) => problem = Some(unknown_item(item)),
-        }
-        let new = out.get(from..).filter(|new| !new.is_empty());
-        let known = new.is_none_or(|new| seen.iter().any(|(a, b)| out.get(*a..*b) == Some(new)));
-        if known {
-            out.truncate(from - usize::from(!seen.is_empty()));
-        } else {
-            seen.push((from, out.len()));
-        }
-    }
-    out.push(b']');
-    if seen.is_empty() {
-        out.truncate(start);
-        return problem.map_or(Ok(Done::Nothing), Err);
-    }
-    Ok(problem.map_or(Done::Value, Done::Changed))
-}
-
-fn unknown_item(item: &str) -> Problem {
-    let says =
-        format!("holds `{}`, which the pack's lookup lacks: left out", crate::fault::shown(item));
-    Problem { code: "unknown_lookup", says: says.into() }
-}
-
-/// Items of a JSON array that are strings or numbers.
-pub(crate) fn array_items(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    items(text).filter_map(|item| match item {
-        Ok(Value::String(text)) => Some(text),
-        Ok(Value::Number(text)) => Some(Cow::Borrowed(text)),
-        _ => None,
-    })
-}
-
-fn urls(text: &str, out: &mut Vec<u8>) -> Converted {
-    let urls = text
-        .split(|c: char| c.is_whitespace() || c == '|' || c == ',')
-        .filter(|url| !url.is_empty());
-    photos(urls.map(Cow::Borrowed), out)
-}
-
-/// Appends `Media` objects for addresses of photos, in that order.
-pub(crate) fn photos<'t>(urls: impl Iterator<Item = Cow<'t, str>>, out: &mut Vec<u8>) -> Converted {
-    let start = out.len();
-    out.push(b'[');
-    let mut count = 0u64;
-    for url in
-        urls.filter(|url| url.starts_with("https://") || url.starts_with("http://")).take(ITEMS_MAX)
-    {
-        if count > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"MediaURL\":");
-        write_str(out, &url);
-        out.extend_from_slice(b",\"Order\":");
-        messages::json::write_u64(out, count);
-        out.push(b'}');
-        count += 1;
-    }
-    out.push(b']');
-    if count == 0 {
-        out.truncate(start);
-        return Err(Problem::new("unreadable_media", "holds no address of a photo"));
-    }
-    Ok(Done::Value)
-}
-
-/// Appends a JSON array of media in canonical form: addresses, or objects as the RESO resource `Media` has them.
-pub(crate) fn media(text: &str, out: &mut Vec<u8>) -> Converted {
-    if items(text).any(|item| matches!(item, Ok(Value::String(_)))) {
-        return photos(array_items(text), out);
-    }
-    let start = out.len();
-    out.push(b'[');
-    for item in items(text).flatten().take(ITEMS_MAX) {
-        let Value::Object(object) = item else { continue };
-        if out.len() > start + 1 {
-            out.push(b',');
-        }
-        canonical_object(object, out);
-    }
-    out.push(b']');
-    if out.len() == start + 2 {
-        out.truncate(start);
-        return Ok(Done::Nothing);
-    }
-    Ok(Done::Value)
-}
-
-/// Appends any JSON value with members sorted by name, numbers in their one form and no white space.
-fn canonical(value: &Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
-        Value::Number(text) => match Decimal::parse(text) {
-            Some(number) => number.write(out),
-            None => out.extend_from_slice(text.as_bytes()),
-        },
-        Value::String(text) => write_str(out, text),
-        Value::Object(text) => canonical_object(text, out),
-        Value::Array(text) => {
-            out.push(b'[');
-            for (at, item) in items(text).flatten().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                canonical(&item, out);
-            }
-            out.push(b']');
-        }
-    }
-}
-
-fn canonical_object(text: &str, out: &mut Vec<u8>) {
-    let mut all: Vec<_> = members(text).flatten().collect();
-    all.sort_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
-    out.push(b'{');
-    let mut last: Option<&str> = None;
-    for (name, value) in &all {
-        if last == Some(name) {
-            continue;
-        }
-        last = Some(name);
-        messages::json::write_name(out, name);
-        canonical(value, out);
-    }
-    out.push(b'}');
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! A listing while it is made: values in one buffer, one place for each field, written out in the order of names.
 
 use messages::Decimal;
-use messages::fields::FieldId;
+use messages::fields::{FIELDS, FieldId};
 use messages::json::write_str;
 use messages::notes::{NOTES_MAX, Note};
+
+const BITS: usize = 64;
+const WORDS: usize = FieldId::COUNT.div_ceil(BITS);
 
 /// A listing being made. Used again for the next one, so that nothing is allocated for each.
 #[derive(Debug)]
 pub(crate) struct Draft {
     arena: Vec<u8>,
-    /// Where each field's value stands in the arena; empty where there is none.
-    places: [(u32, u32); FieldId::COUNT],
+    /// Where each field's value stands in the arena; counts only where `given` says that there is one.
+    places: [(usize, usize); FieldId::COUNT],
+    /// One bit for each field, lowest first, so that the few that are given are found fast and in order.
+    given: [u64; WORDS],
     pub(crate) notes: Vec<Note>,
 }
 
@@ -19,6 +24,7 @@ impl Default for Draft {
         Self {
             arena: Vec::with_capacity(4096),
             places: [(0, 0); FieldId::COUNT],
+            given: [0; WORDS],
             notes: Vec::new(),
         }
     }
@@ -27,8 +33,15 @@ impl Default for Draft {
 impl Draft {
     pub(crate) fn clear(&mut self) {
         self.arena.clear();
-        self.places.fill((0, 0));
+        self.given.fill(0);
         self.notes.clear();
+    }
+
+    fn mark(&mut self, field: FieldId, given: bool) {
+        let bit = 1 << (field.index() % BITS);
+        if let Some(word) = self.given.get_mut(field.index() / BITS) {
+            *word = if given { *word | bit } else { *word & !bit };
+        }
     }
 
     /// Sets a field to what `write` appends; nothing appended leaves it as it was.
@@ -37,10 +50,10 @@ impl Draft {
         let result = write(&mut self.arena);
         let end = self.arena.len();
         if end > start
-            && let (Some(place), Ok(start), Ok(end)) =
-                (self.places.get_mut(field.index()), u32::try_from(start), u32::try_from(end))
+            && let Some(place) = self.places.get_mut(field.index())
         {
             *place = (start, end);
+            self.mark(field, true);
         }
         result
     }
@@ -54,20 +67,19 @@ impl Draft {
     }
 
     pub(crate) fn unset(&mut self, field: FieldId) {
-        if let Some(place) = self.places.get_mut(field.index()) {
-            *place = (0, 0);
-        }
+        self.mark(field, false);
     }
 
     /// The value of a field as JSON.
     pub(crate) fn get(&self, field: FieldId) -> Option<&[u8]> {
-        let (start, end) = *self.places.get(field.index())?;
-        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
-        self.arena.get(range).filter(|value| !value.is_empty())
+        let (start, end) = *self.places.get(field.index()).filter(|_| self.has(field))?;
+        self.arena.get(start..end)
     }
 
     pub(crate) fn has(&self, field: FieldId) -> bool {
-        self.places.get(field.index()).is_some_and(|(_, end)| *end > 0)
+        self.given
+            .get(field.index() / BITS)
+            .is_some_and(|word| word >> (field.index() % BITS) & 1 == 1)
     }
 
     pub(crate) fn number(&self, field: FieldId) -> Option<Decimal> {
@@ -89,22 +101,56 @@ impl Draft {
 
     /// Appends the listing.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for (field, (start, end)) in FieldId::all().zip(&self.places) {
-            let (Ok(start), Ok(end)) = (usize::try_from(*start), usize::try_from(*end)) else {
-                continue;
-            };
-            let Some(value) = self.arena.get(start..end).filter(|value| !value.is_empty()) else {
-                continue;
-            };
-            if out.last() != Some(&b'{') {
-                out.push(b',');
+        let first = out.len() + 1;
+        for (base, word) in self.given.iter().enumerate().map(|(at, word)| (at * BITS, *word)) {
+            let mut word = word;
+            while word != 0 {
+                let at = base + usize::try_from(word.trailing_zeros()).unwrap_or(0);
+                word &= word - 1;
+                let (Some(field), Some((start, end))) = (FIELDS.get(at), self.places.get(at))
+                else {
+                    continue;
+                };
+                out.extend_from_slice(if out.len() < first { b"{\"" } else { b",\"" });
+                out.extend_from_slice(field.name.as_bytes());
+                out.extend_from_slice(b"\":");
+                out.extend_from_slice(self.arena.get(*start..*end).unwrap_or_default());
             }
-            out.push(b'"');
-            out.extend_from_slice(field.field().name.as_bytes());
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(value);
+        }
+        if out.len() < first {
+            out.push(b'{');
         }
         out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_out_in_order_each_once() {
+        let id = |name| FieldId::of(name).unwrap();
+        let check = |draft: &Draft, expect: &str| {
+            let mut out = Vec::new();
+            draft.write(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expect);
+        };
+        let mut draft = Draft::default();
+        check(&draft, "{}");
+        draft.set_text(id("ZoningDescription"), "z");
+        draft.set_text(id("AccessCode"), "a");
+        draft.set_number(id("ListPrice"), Decimal::whole(5));
+        draft.set_number(id("ListPrice"), Decimal::whole(6));
+        draft.set(id("City"), |_| ());
+        check(&draft, r#"{"AccessCode":"a","ListPrice":6,"ZoningDescription":"z"}"#);
+        draft.unset(id("AccessCode"));
+        assert_eq!((draft.has(id("AccessCode")), draft.get(id("AccessCode"))), (false, None));
+        assert_eq!(
+            (draft.number(id("ListPrice")), draft.text(id("ZoningDescription"))),
+            (Some(Decimal::whole(6)), Some("z"))
+        );
+        draft.clear();
+        check(&draft, "{}");
     }
 }

@@ -267,7 +267,7 @@ fn give(rule: &Rule, value: &Value<'_>, out: &mut Vec<u8>) -> Result<Done, Probl
     }
     match (&rule.table, &rule.convert) {
         (Some(_), Convert::List { separator }) => listed(rule, text, *separator, out),
-        (Some(table), _) => match table.get(&table_key(text)) {
+        (Some(table), _) => match convert::look_up(table, text) {
             Some(Some(value)) => {
                 out.extend_from_slice(value);
                 Ok(Done::Value)
@@ -282,7 +282,7 @@ fn give(rule: &Rule, value: &Value<'_>, out: &mut Vec<u8>) -> Result<Done, Probl
 
 /// A list through a lookup: the whole text where the lookup has it, else item by item.
 fn listed(rule: &Rule, text: &str, separator: char, out: &mut Vec<u8>) -> Result<Done, Problem> {
-    let whole = rule.table.as_ref().and_then(|table| table.get(&table_key(text)));
+    let whole = rule.table.as_ref().and_then(|table| convert::look_up(table, text));
     match whole {
         Some(Some(value)) => {
             out.push(b'[');

@@ -242,3 +242,6 @@ pub(crate) fn template(text: &str) -> Option<Vec<KeyPart>> {
     }
     Some(parts)
 }
+
+#[cfg(test)]
+mod tests;

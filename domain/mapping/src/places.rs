@@ -123,9 +123,7 @@ fn set_method(draft: &mut Draft, place: &Place) {
         return;
     }
     draft.set_text(ids.place_method, place.method.name());
-    if let Some(metres) = rounded(place.uncertainty_m) {
-        draft.set_number(ids.place_uncertainty, metres);
-    }
+    draft.set_number(ids.place_uncertainty, rounded(place.uncertainty_m));
 }
 
 /// Degrees with the four digits that a centroid is good for.
@@ -133,6 +131,8 @@ fn degrees(value: f64) -> Option<Decimal> {
     Decimal::parse(&format!("{value:.4}"))
 }
 
-fn rounded(metres: f64) -> Option<Decimal> {
-    Decimal::parse(&format!("{:.0}", metres.max(0.0)))
+/// Whole metres; no place is wider than the Earth.
+fn rounded(metres: f64) -> Decimal {
+    #[expect(clippy::cast_possible_truncation, reason = "it is between 0 and 40 million")]
+    Decimal::whole(metres.round().clamp(0.0, 4e7) as i64)
 }

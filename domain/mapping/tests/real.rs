@@ -14,7 +14,9 @@ use std::sync::{Arc, LazyLock};
 
 use geography::{Boundaries, PostalCodes};
 use mapping::{Mapper, Pack, Places, check_columns, clean_name, is_header};
+use messages::fields::{Kind, field};
 use messages::raw::{Op, Origin, Raw, RowWriter};
+use messages::time::Moment;
 use serde_json::{Value, json};
 
 /// The folder of real data, or `None` where there is none.
@@ -112,7 +114,7 @@ fn map(name: &str, file: &str) -> Option<Outcome> {
                     *outcome.notes.entry(format!("{} {}", note.field, note.code)).or_default() += 1;
                 }
                 let listing: Value = serde_json::from_slice(mapped.listing).unwrap();
-                assert_sorted(&listing);
+                assert_sound(&listing);
                 outcome.listings.insert(key, listing);
             }
         }
@@ -120,9 +122,30 @@ fn map(name: &str, file: &str) -> Option<Outcome> {
     Some(outcome)
 }
 
-fn assert_sorted(listing: &Value) {
-    let names: Vec<_> = listing.as_object().unwrap().keys().collect();
-    assert!(names.is_sorted(), "{names:?}");
+/// Sorted by name, and each value what its field says.
+fn assert_sound(listing: &Value) {
+    let members = listing.as_object().unwrap();
+    assert!(members.keys().is_sorted(), "{listing}");
+    for (name, value) in members {
+        let sound = match field(name).unwrap().kind {
+            Kind::Money | Kind::Decimal(_) => value.is_number(),
+            Kind::Integer => value.is_i64(),
+            Kind::Text(max) => {
+                value.as_str().is_some_and(|t| t.chars().count() <= usize::from(max))
+            }
+            Kind::Open => value.is_string(),
+            Kind::Date => {
+                value.as_str().is_some_and(|t| t.len() == 10 && Moment::parse(t).is_some())
+            }
+            Kind::Timestamp => {
+                value.as_str().is_some_and(|t| t.len() == 24 && Moment::parse(t).is_some())
+            }
+            Kind::Boolean => value.is_boolean(),
+            Kind::Locked(values) => value.as_str().is_some_and(|t| values.contains(&t)),
+            Kind::List | Kind::Media => value.is_array(),
+        };
+        assert!(sound, "{name}: {value}");
+    }
 }
 
 #[test]

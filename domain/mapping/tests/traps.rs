@@ -1,6 +1,11 @@
 //! Single rows through the packs, one line for each trap that a stranger's file has set.
-#![allow(clippy::indexing_slicing, reason = "a column that is not there fails the test")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::sync::Arc;

@@ -48,6 +48,10 @@ impl Decimal {
     /// currency or separators. `None` for anything else, and for more than [`DIGITS_MAX`] significant digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        plain(text).or_else(|| Self::parse_any(text))
+    }
+
+    fn parse_any(text: &str) -> Option<Self> {
         let (negative, body) = match text.as_bytes() {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
@@ -168,6 +172,30 @@ impl std::fmt::Display for Decimal {
         self.write(&mut out);
         f.write_str(&String::from_utf8_lossy(&out))
     }
+}
+
+/// The usual number: few digits, perhaps a sign and a point. `None` for all that needs a closer look.
+fn plain(text: &str) -> Option<Decimal> {
+    let (negative, body) = match text.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    if body.len() > DIGITS_MAX {
+        return None;
+    }
+    let (mut digits, mut count, mut point) = (0u64, 0usize, None);
+    for byte in body {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + u64::from(byte - b'0');
+                count += 1;
+            }
+            b'.' if point.is_none() => point = Some(count),
+            _ => return None,
+        }
+    }
+    let scale = point.map_or(0, |point| count - point);
+    Decimal::new(negative, digits, i32::try_from(scale).ok()?).filter(|_| count > 0)
 }
 
 fn put(buffer: &mut [u8], at: usize, byte: u8) {
@@ -330,6 +358,13 @@ mod tests {
             prop_assert!(serde_json::from_str::<f64>(&text).is_ok(), "{} is JSON", text);
             prop_assert!(!text.contains('e') && !text.starts_with('+'));
             prop_assert!(!text.contains('.') || !text.ends_with('0'));
+        }
+
+        #[test]
+        fn the_short_way_agrees_with_the_long_one(text in "-?[0-9.]{0,20}") {
+            if let Some(number) = plain(&text) {
+                prop_assert_eq!(Some(number), Decimal::parse_any(&text));
+            }
         }
 
         #[test]

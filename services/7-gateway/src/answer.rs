@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value, json};
 
 use crate::codec::Decoder;
-use crate::columns::{ADDRESS, Columns, DELETED, PRICE_NONE, SHOWN, key_hash};
+use crate::columns::{ADDRESS, Columns, DELETED, PLACED, PRICE_NONE, SHOWN, key_hash};
 use crate::display::Shown;
 use crate::map::{Drawn, Grid};
 use crate::query::{ListRequest, MapRequest, Refusal, cursor};
@@ -192,7 +192,12 @@ impl Model {
 
     fn pins(&self, ids: &[u32]) -> Result<Vec<Value>, Refusal> {
         let columns = self.columns();
-        let rows: Vec<_> = ids.iter().filter_map(|id| Some((*id, columns.get(*id)?))).collect();
+        let rows: Vec<_> = ids
+            .iter()
+            .filter_map(|id| Some((*id, columns.get(*id)?)))
+            // It may have been changed since it was found.
+            .filter(|(_, row)| row.is(SHOWN | PLACED))
+            .collect();
         let named = rows.iter().map(|(id, row)| {
             let status = columns.names.status.name(row.status.into()).to_owned();
             let currency =

@@ -1,23 +1,21 @@
-//! HTTP: routes, limits, headers, the page.
+//! The HTTP API: routes, limits, headers.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::body::HttpBody;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::answer::Model;
-use crate::page;
 use crate::query::{Refusal, list_request, map_request};
+use crate::{operator, page};
 
 /// Requests worked on at a time; more wait.
 const REQUESTS_MAX: usize = 256;
@@ -36,6 +34,7 @@ pub struct Gateway {
     explain: Explain,
     searches: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Gateway {
@@ -47,24 +46,19 @@ impl Gateway {
             explain,
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            ready: Arc::new(|| true),
         }
+    }
+
+    /// Says when `/readyz` answers with yes; without this, from the beginning.
+    #[must_use]
+    pub fn ready_when(self, ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { ready: Arc::new(ready), ..self }
     }
 }
 
-/// Serves until `shutdown` ends; requests that have begun are finished.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    gateway: Gateway,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let service = router(gateway).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
-}
-
-fn router(gateway: Gateway) -> Router {
+/// All addresses.
+pub(crate) fn router(gateway: Gateway) -> Router {
     Router::new()
         .route("/listings", get(listings))
         .route("/listings/{key}", get(listing))
@@ -73,8 +67,10 @@ fn router(gateway: Gateway) -> Router {
         .route("/map", get(map))
         .route("/stats", get(stats))
         .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
         .fallback(page::serve)
+        .method_not_allowed_fallback(|| async { Refusal::method() })
+        .layer(from_fn(without_body))
         .layer(from_fn_with_state(gateway.clone(), bounded))
         .layer(from_fn(headers))
         .with_state(gateway)
@@ -83,8 +79,12 @@ fn router(gateway: Gateway) -> Router {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, axum::Json(json!({"error": {"code": self.code, "message": self.message}})))
-            .into_response()
+        let body = axum::Json(json!({"error": {"code": self.code, "message": self.message}}));
+        let mut response = (status, [(header::CACHE_CONTROL, "no-store")], body).into_response();
+        if self.status == 503 {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
@@ -100,14 +100,24 @@ async fn bounded(State(gateway): State<Gateway>, request: Request, next: Next) -
     }
 }
 
-/// Headers for every answer. MapLibre draws with workers from blobs and styles of its own.
+/// What the page may load. MapLibre draws with workers from blobs and styles of its own.
+const POLICY: &str = "default-src 'self'; script-src 'self'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' data: blob:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// Headers for every answer.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
 async fn headers(request: Request, next: Next) -> Response {
-    const POLICY: &str = "default-src 'self'; script-src 'self'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -163,17 +173,11 @@ async fn stats(State(gateway): State<Gateway>) -> Response {
 
 async fn explain(
     State(gateway): State<Gateway>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(key): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    if !is_operator(peer, &headers) {
-        return Refusal::new(
-            403,
-            "operator_only",
-            "only the operator may see raw records: ask from the machine itself",
-        )
-        .into_response();
+    if let Err(refusal) = operator::check(&request) {
+        return refusal.into_response();
     }
     let explain = Arc::clone(&gateway.explain);
     blocking(gateway, move |_| {
@@ -182,44 +186,21 @@ async fn explain(
     .await
 }
 
-/// The machine itself counts as the operator. The name asked for has to be its own as well, or a page from elsewhere
-/// whose name was made to point here could read along.
-fn is_operator(peer: SocketAddr, headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |(name, _)| name);
-    peer.ip().to_canonical().is_loopback() && matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-}
-
-/// An answer with a body of bytes.
-pub(crate) fn bytes(
-    status: StatusCode,
-    kind: &'static str,
-    cache: &'static str,
-    body: impl Into<Body>,
-) -> Response {
-    (status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], body.into())
+async fn ready(State(gateway): State<Gateway>) -> Response {
+    if (gateway.ready)() {
+        return "ok".into_response();
+    }
+    Refusal::new(503, "not_ready", "the read model is catching up: try again in a second")
         .into_response()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_machine_itself_is_the_operator() {
-        let check = |peer: &str, host: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_str(host).expect("a header"));
-            is_operator(peer.parse().expect("an address"), &headers)
-        };
-        assert!(check("127.0.0.1:5", "127.0.0.1:7080"));
-        assert!(check("[::1]:5", "[::1]:7080"));
-        assert!(check("127.0.0.1:5", "localhost"));
-        assert!(!check("127.0.0.1:5", "evil.example:7080"), "a name that was made to point here");
-        assert!(!check("10.0.0.7:5", "127.0.0.1:7080"));
-        assert!(!check("127.0.0.1:5", ""));
+/// No address takes a body, so none is read; what was sent stays in the connection, which is closed.
+async fn without_body(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
     }
+    let message = "requests carry no body: put everything into the address";
+    let mut response = Refusal::new(413, "body_not_allowed", message).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use messages::fields::STANDARD_STATUS;
+
 use crate::columns::Bounds;
 use crate::map::ZOOM_MAX;
 use crate::record::E7;
@@ -27,6 +29,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
+    }
+
+    /// Another method than GET.
+    pub(crate) fn method() -> Self {
+        Self::new(405, "method_not_allowed", "this address answers GET only")
     }
 
     fn bad(code: &'static str, message: impl Into<String>) -> Self {
@@ -85,15 +92,33 @@ impl Parameters {
                     format!("there is no parameter `{name}`: there are {known}"),
                 ));
             }
-            if !value.is_empty() {
-                all.insert(name.into_owned(), value.into_owned());
+            if all.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Refusal::bad(
+                    "doubled_parameter",
+                    format!("`{name}` is there twice: separate several values by commas"),
+                ));
             }
         }
         Ok(Self(all))
     }
 
+    /// The value of a name; an empty one counts as absent.
     fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// A list whose values are among `known`, in any case.
+    fn list_of(
+        &self,
+        name: &str,
+        code: &'static str,
+        known: &[&str],
+    ) -> Result<Vec<String>, Refusal> {
+        let values = self.list(name)?;
+        if values.iter().all(|v| known.iter().any(|known| known.eq_ignore_ascii_case(v))) {
+            return Ok(values);
+        }
+        Err(Refusal::bad(code, format!("{name} must be one or more of {}", known.join(", "))))
     }
 
     fn list(&self, name: &str) -> Result<Vec<String>, Refusal> {
@@ -133,10 +158,10 @@ impl Parameters {
         }
         Ok(Query {
             area: self.text("box").map(read_box).transpose()?,
-            country: self.list("country")?,
+            country: self.list_of("country", "bad_country", &["US", "CA"])?,
             state: self.list("state")?,
             city: self.list("city")?,
-            status: self.list("status")?,
+            status: self.list_of("status", "bad_status", STANDARD_STATUS)?,
             kind: self.list("type")?,
             feed: self.list("feed")?,
             price_min: self.cents("price_min")?,
@@ -250,6 +275,12 @@ mod tests {
             ("after=price~1~zz", "bad_cursor"),
             ("sort=price&after=changed~1~00", "bad_cursor"),
             ("colour=red", "unknown_parameter"),
+            ("city=a&city=b", "doubled_parameter"),
+            ("country=MX", "bad_country"),
+            ("status=Sold", "bad_status"),
+            ("beds_min=-1", "bad_number"),
+            ("box=inf,0,1,1", "bad_box"),
+            ("after=changed~1~00~", "bad_cursor"),
         ] {
             assert_eq!(list_request(query).unwrap_err().code, code, "{query}");
         }

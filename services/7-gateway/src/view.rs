@@ -17,7 +17,7 @@ use crate::codec::{Decoder, Encoder, train};
 use crate::columns::{Columns, LISTINGS_MAX, Row, key_hash};
 use crate::display::Display;
 use crate::event;
-use crate::record::parse;
+use crate::record::{Facts, parse};
 use crate::store::{self, StoreError, Stored, WAITING};
 
 /// Listings after which a dictionary is trained on the first of them.
@@ -45,7 +45,8 @@ struct Touched<'a> {
     key: &'a str,
     id: u32,
     fresh: bool,
-    current: Option<(&'a [u8], i64)>,
+    /// The last good value, with what it says and when it was read.
+    current: Option<(Facts<'a>, &'a [u8], i64)>,
 }
 
 /// All that the call at hand touches, in order of first mention.
@@ -112,10 +113,10 @@ impl ListingView {
             }
         }
         drop(columns);
-        let Unit { touched, mut counters, .. } = unit;
+        let Unit { touched, counters, .. } = unit;
         let mut written = Vec::with_capacity(touched.len());
-        for listing in &touched {
-            written.extend(write(&transaction, &mut self.encoder, listing, &mut counters)?);
+        for listing in touched {
+            written.extend(write(&transaction, &mut self.encoder, listing)?);
         }
         write_position(&transaction, deliveries, now_ms)?;
         write_counters(&transaction, &counters)?;
@@ -181,8 +182,11 @@ impl<'a> Unit<'a> {
         record: RecordRef<'a>,
     ) -> Result<(), StoreError> {
         let Some(at) = self.listing(sql, columns, record.key)? else { return Ok(()) };
-        if let Some(listing) = self.touched.get_mut(at) {
-            listing.current = Some((record.value.unwrap_or_default(), record.meta.time_ms));
+        // Read at once, so that a bad value does not take the place of the good one before it.
+        let read = record.value.and_then(|value| Some((parse(value)?, value, record.meta.time_ms)));
+        match (read, self.touched.get_mut(at)) {
+            (Some(read), Some(listing)) => listing.current = Some(read),
+            _ => self.counters.add("skipped"),
         }
         Ok(())
     }
@@ -271,20 +275,15 @@ struct Written<'a> {
 fn write<'a>(
     sql: &Connection,
     encoder: &mut Encoder,
-    listing: &Touched<'a>,
-    counters: &mut Counters,
+    listing: Touched<'a>,
 ) -> Result<Option<Written<'a>>, StoreError> {
-    let facts = listing.current.and_then(|(value, time_ms)| Some((parse(value)?, value, time_ms)));
-    if listing.current.is_some() && facts.is_none() {
-        counters.add("skipped");
-    }
     let written = |stored| Written {
         id: listing.id,
         fresh: listing.fresh,
         hash: key_hash(listing.key),
         stored,
     };
-    let Some((facts, value, time_ms)) = facts else {
+    let Some((facts, value, time_ms)) = listing.current else {
         if !listing.fresh {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ pub fn write_str(out: &mut Vec<u8>, text: &str) {
 /// Appends the inside of a string.
 pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\') {
+    while let Some(at) = first_escape(rest) {
         let (plain, from) = rest.split_at(at);
         out.extend_from_slice(plain);
         let [byte, tail @ ..] = from else { return };
@@ -18,6 +18,23 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
         rest = tail;
     }
     out.extend_from_slice(rest);
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Where the first byte stands that must be escaped. Most texts have none, so whole blocks are looked at together.
+fn first_escape(text: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let mut before = 0;
+    for block in text.chunks(BLOCK) {
+        if block.iter().fold(false, |any, byte| any | needs_escape(*byte)) {
+            return block.iter().position(|byte| needs_escape(*byte)).map(|at| before + at);
+        }
+        before += BLOCK;
+    }
+    None
 }
 
 fn write_escape(out: &mut Vec<u8>, byte: u8) {
