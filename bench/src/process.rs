@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// Clock ticks a second in `/proc/PID/stat`: 100 on every Linux that matters.
 const TICKS_PER_SECOND: f64 = 100.0;

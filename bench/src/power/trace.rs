@@ -406,7 +406,7 @@ mod tests {
         for seed in 0..200 {
             let length = part(24, &big, &mut Chance::new(seed)).len() as u64;
             let whole = length == 0 || length == 10_000;
-            assert!(whole || (24 + length) % 512 == 0, "{length}");
+            assert!(whole || (24 + length).is_multiple_of(512), "{length}");
         }
     }
 
