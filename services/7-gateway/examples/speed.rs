@@ -9,13 +9,15 @@
     reason = "a measurement prints, and takes the machine's time"
 )]
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dataflow::View;
 use dataflow::batch::{Batch, BatchBuilder, Meta, NewRecord};
 use dataflow::contract::Delivery;
-use gateway::{Display, FeedDisplay, ListingView};
+use gateway::{Display, FeedDisplay, Gateway, ListingView};
 use messages::topics::{LISTING_CURRENT, LISTING_EVENTS};
 
 /// Listings in one call.
@@ -61,7 +63,50 @@ fn load(count: u64) {
         each(wall * 1e6),
         each(bytes as f64),
     );
-    drop(view);
+    searches(&view);
+}
+
+/// Times a few requests over a real connection, each some times; prints the fastest.
+fn searches(view: &ListingView) {
+    let gateway = Gateway::new(view.model(), Arc::new(|_| Err("not here".to_owned())));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    listener.set_nonblocking(true).expect("a plain socket");
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            gateway::serve(listener, gateway, async move { drop(stopped.await) }).await
+        })
+    });
+    for path in [
+        "/listings",
+        "/listings?sort=-price&status=Active&beds_min=3&price_max=800000",
+        "/listings?box=-118.2,28.4,-117.9,28.8",
+        "/listings?q=street+12&city=Town+7",
+        "/listings?q=street+12",
+        "/map?zoom=4",
+        "/map?zoom=6&status=Active&price_max=600000",
+        "/map?zoom=12&box=-118.2,28.4,-117.9,28.8",
+        "/stats",
+    ] {
+        let fastest = (0..5).map(|_| request(address, path)).min().unwrap_or_default();
+        println!("  {:8.2} ms  {path}", fastest.as_secs_f64() * 1e3);
+    }
+    drop(stop);
+    server.join().expect("no panic").expect("it stops in order");
+}
+
+fn request(address: SocketAddr, path: &str) -> Duration {
+    let started = Instant::now();
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    started.elapsed()
 }
 
 /// User and system time of this process.

@@ -5,26 +5,23 @@ use std::sync::{Arc, Mutex, PoisonError, RwLockReadGuard};
 
 use dataflow::{Clock, SystemClock};
 use messages::time::Moment;
-use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Map, Value, json};
 
-use crate::codec::Decoder;
 use crate::columns::{ADDRESS, Columns, DELETED, PLACED, PRICE_NONE, SHOWN, key_hash};
 use crate::display::Shown;
 use crate::map::{Drawn, Grid};
 use crate::query::{ListRequest, MapRequest, Refusal, cursor};
+use crate::reader::{Document, Reader};
 use crate::record::E7;
 use crate::search::{CANDIDATES_MAX, Deadline, Plan, Query, TooSlow, Top};
-use crate::store::{StoreError, feed_of, open_reader};
-use crate::text::{folded, matches};
+use crate::store::{StoreError, feed_of};
+use crate::text::folded;
 use crate::view::Shared;
 
 /// Time that a search may take.
 const SEARCH_MS: i64 = 2_000;
 /// Readers kept open.
 const READERS_MAX: usize = 8;
-/// Most events of one listing that are shown; the newest count.
-const EVENTS_MAX: usize = 1_000;
 
 /// Fields of a card, in this order.
 const SUMMARY: [&str; 21] = [
@@ -56,17 +53,6 @@ const SUMMARY: [&str; 21] = [
 pub struct Model {
     shared: Arc<Shared>,
     readers: Arc<Mutex<Vec<Reader>>>,
-}
-
-struct Reader {
-    sql: Connection,
-    decoder: Decoder,
-}
-
-/// A listing as it is stored.
-struct Document {
-    value: Value,
-    changed_ms: i64,
 }
 
 impl From<TooSlow> for Refusal {
@@ -108,10 +94,7 @@ impl Model {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut reader = match kept {
             Some(reader) => reader,
-            None => Reader {
-                sql: open_reader(&self.shared.file)?,
-                decoder: Decoder::new().map_err(StoreError::from)?,
-            },
+            None => Reader::open(&self.shared.file)?,
         };
         reader.sql.execute_batch("BEGIN")?;
         let result = f(&mut reader);
@@ -344,93 +327,6 @@ impl Model {
             "by_status": by(&totals.status, &names.status), "by_feed": by(&totals.feed, &names.feed), "events": events, "skipped": skipped,
             "changed_at": (totals.changed_max > 0).then(|| time_text(totals.changed_max)),
         }))
-    }
-}
-
-impl Reader {
-    fn key(&self, id: u32) -> Result<Option<String>, Refusal> {
-        let mut statement = self.sql.prepare_cached("SELECT key FROM listing WHERE id = ?1")?;
-        Ok(statement.query_row([id], |row| row.get(0)).optional()?)
-    }
-
-    fn document(&mut self, id: u32) -> Result<Option<(String, Document)>, Refusal> {
-        let found: Option<(String, i64, Vec<u8>)> = self
-            .sql
-            .prepare_cached(
-                "SELECT key, changed_ms, current FROM listing JOIN value USING (id) WHERE id = ?1",
-            )?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        let Some((key, changed_ms, stored)) = found else { return Ok(None) };
-        let value = self.decode(&stored)?;
-        Ok(Some((key, Document { value, changed_ms })))
-    }
-
-    fn decode(&mut self, stored: &[u8]) -> Result<Value, Refusal> {
-        if let Some(number) = self.decoder.missing(stored) {
-            let bytes: Vec<u8> = self.sql.query_row(
-                "SELECT bytes FROM dictionary WHERE number = ?1",
-                [number],
-                |row| row.get(0),
-            )?;
-            self.decoder.add(number, &bytes).map_err(StoreError::from)?;
-        }
-        let text = self.decoder.decode(stored).map_err(StoreError::from)?;
-        serde_json::from_slice(&text).map_err(|e| StoreError::Value(e.to_string()).into())
-    }
-
-    /// Those of `ids` whose text holds what was typed, or whose key it is.
-    fn matching(
-        &self,
-        ids: &[(u32, bool)],
-        text: &str,
-        typed: &str,
-        deadline: Deadline<'_>,
-    ) -> Result<Vec<u32>, Refusal> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT key, address_words, place_words FROM listing WHERE id = ?1")?;
-        let mut kept = Vec::new();
-        for (n, (id, address)) in ids.iter().enumerate() {
-            if n % 1024 == 0 {
-                deadline.check()?;
-            }
-            let fits = statement.query_row([id], |row| {
-                let key = row.get_ref(0)?.as_str().unwrap_or_default();
-                let words =
-                    if *address { row.get_ref(1)?.as_str().unwrap_or_default() } else { "" };
-                let named =
-                    key == typed || key.split_once(':').is_some_and(|(_, bare)| bare == typed);
-                Ok(named || matches(text, [words, row.get_ref(2)?.as_str().unwrap_or_default()]))
-            });
-            if fits? {
-                kept.push(*id);
-            }
-        }
-        Ok(kept)
-    }
-
-    fn events(&mut self, id: u32) -> Result<Vec<(String, i64, i64, Value)>, Refusal> {
-        let limit = i64::try_from(EVENTS_MAX).unwrap_or(i64::MAX);
-        let rows: Vec<(String, i64, i64, Vec<u8>)> = {
-            let mut statement = self.sql.prepare_cached("SELECT type, version, read_ms, event FROM history WHERE listing = ?1 ORDER BY at DESC LIMIT ?2")?;
-            let rows = statement.query_map(rusqlite::params![id, limit], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?;
-            rows.collect::<Result<_, _>>()?
-        };
-        let read = rows
-            .into_iter()
-            .rev()
-            .map(|(kind, version, ms, stored)| Ok((kind, version, ms, self.decode(&stored)?)));
-        read.collect()
-    }
-
-    fn counters(&self) -> Result<Map<String, Value>, Refusal> {
-        let mut statement = self.sql.prepare_cached("SELECT name, n FROM counter ORDER BY name")?;
-        let rows =
-            statement.query_map([], |row| Ok((row.get(0)?, json!(row.get::<_, i64>(1)?))))?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The columns that search compares, in memory: about 60 bytes for each listing.
 //!
 //! Rows live in blocks of [`BLOCK`] listings in order of arrival. A filter runs over the columns it needs and no
-//! others, so 1.6 million listings take a few milliseconds, exact totals included, and a load pays for no index:
-//! measured against an R*Tree and against SQLite indexes in `examples/speed.rs`. The columns hold no truth: they
-//! are read back from the view's file when it is opened.
+//! others, so a million listings take some ten milliseconds, exact totals included (`examples/speed.rs` prints it),
+//! and a load pays for no index: in SQLite a cell index costs 1 microsecond for each listing and more as it grows,
+//! an R*Tree 7. The columns hold no truth: they are read back from the view's file when it is opened.
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
@@ -231,6 +231,12 @@ impl Columns {
     /// Number of listings known, deleted and hidden ones included.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Makes room for so many listings.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        let blocks = &self.blocks;
+        self.ids.reserve(count, |id| hash_in(blocks, *id).unwrap_or_default());
     }
 
     /// The blocks, in order of arrival.

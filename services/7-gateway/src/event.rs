@@ -1,9 +1,10 @@
 //! What is kept of a `listing.events` value.
 
-use messages::fields::{Group, field};
-use messages::json::{write_name, write_str};
+use std::borrow::Cow;
 
 use messages::change::scan;
+use messages::fields::{Group, field};
+use messages::json::{write_name, write_str};
 
 /// Event types that `track` sends; any other is kept as `fields`, so that nothing is lost.
 pub(crate) const TYPES: [&str; 8] =
@@ -21,35 +22,79 @@ pub(crate) struct Event {
 
 /// Reads a `listing.events` value; `None` when it is not a JSON object with a type.
 pub(crate) fn read(value: &[u8]) -> Option<Event> {
-    let (mut kind, mut version) = (None, 0);
-    let (mut as_of, mut before, mut after) = (None, None, None);
-    scan::object(std::str::from_utf8(value).ok()?, |name, raw| {
-        match name {
-            "type" => {
-                let name = scan::string(raw).unwrap_or_default();
-                kind = Some(TYPES.into_iter().find(|t| **t == *name).unwrap_or("fields"));
-            }
-            "asOf" => as_of = Some(scan::string(raw).unwrap_or_default()),
-            "version" => version = raw.parse().unwrap_or(0),
-            "before" => before = object(raw),
-            "after" => after = object(raw),
-            _ => {}
-        }
+    let text = std::str::from_utf8(value).ok()?;
+    whole(text).or_else(|| any(text))
+}
+
+/// An event of a whole listing as `track` writes it: with `after` last, which is all but all of the text. It is
+/// looked into when it is written, so one pass is enough. `None` for any other.
+fn whole(text: &str) -> Option<Event> {
+    let mut parts = Parts::default();
+    let leading = ["type", "version", "asOf", "commandId", "whole", "before"];
+    let rest = scan::leading(text, &leading, |name, raw| {
+        parts.take(name, raw);
+        Ok(())
+    });
+    let after = rest.ok()?.strip_prefix("\"after\":")?.strip_suffix('}')?;
+    parts.after = Some(after).filter(|_| parts.is_whole());
+    parts.after?;
+    parts.event()
+}
+
+fn any(text: &str) -> Option<Event> {
+    let mut parts = Parts::default();
+    scan::object(text, |name, raw| {
+        parts.take(name, raw);
         Ok(())
     })
     .ok()?;
-    let kind = kind?;
-    let whole = matches!(kind, "added" | "back_on_market" | "deleted");
-    let mut kept = Vec::with_capacity(160);
-    kept.push(b'{');
-    if let Some(as_of) = as_of {
-        write_name(&mut kept, "asOf");
-        write_str(&mut kept, &as_of);
+    parts.event()
+}
+
+/// The members of an event that count.
+#[derive(Default)]
+struct Parts<'a> {
+    kind: Option<&'static str>,
+    version: u64,
+    as_of: Option<Cow<'a, str>>,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn take(&mut self, name: &str, raw: &'a str) {
+        let object = || raw.starts_with('{').then_some(raw);
+        match name {
+            "type" => {
+                let name = scan::string(raw).unwrap_or_default();
+                self.kind = Some(TYPES.into_iter().find(|t| **t == *name).unwrap_or("fields"));
+            }
+            "asOf" => self.as_of = scan::string(raw),
+            "version" => self.version = raw.parse().unwrap_or(0),
+            "before" => self.before = object(),
+            "after" => self.after = object(),
+            _ => {}
+        }
     }
-    write_fields(&mut kept, "before", before, whole)?;
-    write_fields(&mut kept, "after", after, whole)?;
-    kept.push(b'}');
-    Some(Event { kind, version, kept })
+
+    /// Whether `before` and `after` may be whole listings.
+    fn is_whole(&self) -> bool {
+        matches!(self.kind, Some("added" | "back_on_market" | "deleted"))
+    }
+
+    fn event(self) -> Option<Event> {
+        let (kind, whole) = (self.kind?, self.is_whole());
+        let mut kept = Vec::with_capacity(160);
+        kept.push(b'{');
+        if let Some(as_of) = &self.as_of {
+            write_name(&mut kept, "asOf");
+            write_str(&mut kept, as_of);
+        }
+        write_fields(&mut kept, "before", self.before, whole)?;
+        write_fields(&mut kept, "after", self.after, whole)?;
+        kept.push(b'}');
+        Some(Event { kind, version: self.version, kept })
+    }
 }
 
 fn write_fields(out: &mut Vec<u8>, name: &str, fields: Option<&str>, whole: bool) -> Option<()> {
@@ -70,10 +115,6 @@ fn write_fields(out: &mut Vec<u8>, name: &str, fields: Option<&str>, whole: bool
     .ok()?;
     out.push(b'}');
     Some(())
-}
-
-fn object(raw: &str) -> Option<&str> {
-    raw.starts_with('{').then_some(raw)
 }
 
 /// The fields of a whole listing that history keeps.
@@ -104,11 +145,24 @@ mod tests {
                 r#"{"before":{"City":"A"},"after":{"City":null}}"#,
             ),
             (r#"{"type":"deleted","version":3}"#, "deleted", "{}"),
+            (
+                r#"{"type":"back_on_market","after":{"ListPrice":7},"version":3,"before":{}}"#,
+                "back_on_market",
+                r#"{"before":{},"after":{"ListPrice":7}}"#,
+            ),
             (r#"{"type":"renamed","version":3}"#, "fields", "{}"),
         ] {
             assert_eq!(kept(value), Some((kind, expect.to_owned())));
         }
-        for value in ["", "[]", r#"{"version":1}"#, r#"{"type":"added","after":{"ListPrice"}}"#] {
+        for value in [
+            "",
+            "[]",
+            r#"{"version":1}"#,
+            r#"{"type":"added","after":{"ListPrice"}}"#,
+            r#"{"type":"added","after":{"ListPrice":1},{}}"#,
+            r#"{"type":"added","after":{"ListPrice":1}}}"#,
+            r#"{"type":"added","after":{"ListPrice":1}"#,
+        ] {
             assert_eq!(kept(value), None, "{value}");
         }
     }

@@ -15,6 +15,7 @@ mod map;
 mod operator;
 mod page;
 mod query;
+mod reader;
 mod record;
 mod search;
 mod serve;

@@ -7,14 +7,16 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, Row as SqlRow, params};
+use dataflow::RecordRef;
+use rusqlite::{CachedStatement, Connection, OpenFlags, Row as SqlRow, params};
 
-use crate::codec::CodecError;
+use crate::codec::{CodecError, Encoder};
 use crate::columns::{
-    ADDRESS, COUNT_NONE, Columns, DELETED, Dictionaries, PLACED, PRICE_NONE, Row, SHOWN,
-    basis_bits, key_hash,
+    ADDRESS, COUNT_NONE, Columns, DELETED, Dictionaries, LISTINGS_MAX, PLACED, PRICE_NONE, Row,
+    SHOWN, basis_bits, key_hash,
 };
 use crate::display::Display;
+use crate::event::Event;
 use crate::record::{Basis, Facts};
 use crate::text::{fold, signature};
 
@@ -193,40 +195,6 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Writes it under `id`, over what was there.
-    pub(crate) fn write(&self, sql: &Connection, id: u32) -> rusqlite::Result<()> {
-        let facts = &self.facts;
-        fn some(text: &str) -> Option<&str> {
-            (!text.is_empty()).then_some(text)
-        }
-        sql.prepare_cached(
-            "INSERT OR REPLACE INTO listing VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
-        )?
-        .execute(params![
-            id,
-            self.key,
-            self.state,
-            self.changed_ms,
-            facts.version.cast_signed(),
-            some(&facts.status),
-            some(&facts.kind),
-            facts.price_cents,
-            facts.basis.number(),
-            facts.beds,
-            facts.baths,
-            some(&facts.city),
-            some(&facts.state),
-            some(&facts.country),
-            facts.place.map(|(lat, _)| lat),
-            facts.place.map(|(_, lon)| lon),
-            facts.show_listing,
-            facts.show_address,
-            self.address_words,
-            self.place_words,
-        ])?;
-        Ok(())
-    }
-
     fn read(row: &'a SqlRow<'_>) -> rusqlite::Result<Self> {
         let text = |at: usize| {
             row.get_ref(at)?
@@ -265,6 +233,89 @@ impl<'a> Stored<'a> {
     }
 }
 
+/// The statements of one transaction, looked up once.
+pub(crate) struct Tables<'c> {
+    listing: CachedStatement<'c>,
+    value: CachedStatement<'c>,
+    history: CachedStatement<'c>,
+    key: CachedStatement<'c>,
+    encoder: &'c mut Encoder,
+}
+
+impl<'c> Tables<'c> {
+    pub(crate) fn new(sql: &'c Connection, encoder: &'c mut Encoder) -> rusqlite::Result<Self> {
+        Ok(Self {
+            listing: sql.prepare_cached(
+                "INSERT OR REPLACE INTO listing VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
+            )?,
+            value: sql.prepare_cached("INSERT OR REPLACE INTO value VALUES (?1, ?2)")?,
+            history: sql.prepare_cached("INSERT OR REPLACE INTO history VALUES (?1,?2,?3,?4,?5,?6)")?,
+            key: sql.prepare_cached("SELECT key = ?2 FROM listing WHERE id = ?1")?,
+            encoder,
+        })
+    }
+
+    /// Whether the listing of that id has that key.
+    pub(crate) fn has(&mut self, id: u32, key: &str) -> rusqlite::Result<bool> {
+        self.key.query_row(params![id, key], |row| row.get(0))
+    }
+
+    /// Writes a listing under `id`, over what was there.
+    pub(crate) fn put_listing(&mut self, id: u32, stored: &Stored<'_>) -> rusqlite::Result<()> {
+        fn some(text: &str) -> Option<&str> {
+            (!text.is_empty()).then_some(text)
+        }
+        let facts = &stored.facts;
+        self.listing.execute(params![
+            id,
+            stored.key,
+            stored.state,
+            stored.changed_ms,
+            facts.version.cast_signed(),
+            some(&facts.status),
+            some(&facts.kind),
+            facts.price_cents,
+            facts.basis.number(),
+            facts.beds,
+            facts.baths,
+            some(&facts.city),
+            some(&facts.state),
+            some(&facts.country),
+            facts.place.map(|(lat, _)| lat),
+            facts.place.map(|(_, lon)| lon),
+            facts.show_listing,
+            facts.show_address,
+            stored.address_words,
+            stored.place_words,
+        ])?;
+        Ok(())
+    }
+
+    /// Writes the value of a listing.
+    pub(crate) fn put_value(&mut self, id: u32, value: &[u8]) -> Result<(), StoreError> {
+        self.value.execute(params![id, self.encoder.encode(value)?])?;
+        Ok(())
+    }
+
+    /// Writes an event into the history of a listing, at its offset.
+    pub(crate) fn put_event(
+        &mut self,
+        id: u32,
+        record: RecordRef<'_>,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        self.history.execute(params![
+            id,
+            record.offset.cast_signed(),
+            event.kind,
+            event.version.cast_signed(),
+            record.meta.time_ms,
+            self.encoder.encode(&event.kept)?,
+        ])?;
+        Ok(())
+    }
+}
+
 /// The feed that a key belongs to: what stands before its first colon.
 pub(crate) fn feed_of(key: &str) -> &str {
     key.split_once(':').map_or("", |(feed, _)| feed)
@@ -273,6 +324,8 @@ pub(crate) fn feed_of(key: &str) -> &str {
 /// Reads all columns back.
 pub(crate) fn load(sql: &Connection, display: &Display) -> Result<Columns, StoreError> {
     let mut columns = Columns::default();
+    let count: Option<i64> = sql.query_row("SELECT max(id) FROM listing", [], |row| row.get(0))?;
+    columns.reserve(count.and_then(|n| usize::try_from(n).ok()).unwrap_or(0).min(LISTINGS_MAX));
     let mut statement = sql.prepare("SELECT * FROM listing ORDER BY id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -18,7 +18,7 @@ use crate::columns::{Columns, LISTINGS_MAX, Row, key_hash};
 use crate::display::Display;
 use crate::event;
 use crate::record::{Facts, parse};
-use crate::store::{self, StoreError, Stored, WAITING};
+use crate::store::{self, StoreError, Stored, Tables, WAITING};
 
 /// Listings after which a dictionary is trained on the first of them.
 const TRAIN_AT: usize = 512;
@@ -102,22 +102,24 @@ impl ListingView {
         let transaction = self.sql.unchecked_transaction()?;
         let columns = self.shared.columns.read().unwrap_or_else(PoisonError::into_inner);
         let mut unit = Unit::new(columns.len());
+        let mut tables = Tables::new(&transaction, &mut self.encoder)?;
         for delivery in deliveries.iter().filter(|d| &*d.topic == LISTING_CURRENT) {
             for record in delivery.records() {
-                unit.current(&transaction, &columns, record)?;
+                unit.current(&mut tables, &columns, record)?;
             }
         }
         for delivery in deliveries.iter().filter(|d| &*d.topic == LISTING_EVENTS) {
             for record in delivery.records() {
-                unit.event(&transaction, &columns, &mut self.encoder, record)?;
+                unit.event(&mut tables, &columns, record)?;
             }
         }
         drop(columns);
         let Unit { touched, counters, .. } = unit;
         let mut written = Vec::with_capacity(touched.len());
         for listing in touched {
-            written.extend(write(&transaction, &mut self.encoder, listing)?);
+            written.extend(write(&mut tables, listing)?);
         }
+        drop(tables);
         write_position(&transaction, deliveries, now_ms)?;
         write_counters(&transaction, &counters)?;
         transaction.commit()?;
@@ -177,11 +179,11 @@ impl<'a> Unit<'a> {
 
     fn current(
         &mut self,
-        sql: &Connection,
+        tables: &mut Tables<'_>,
         columns: &Columns,
         record: RecordRef<'a>,
     ) -> Result<(), StoreError> {
-        let Some(at) = self.listing(sql, columns, record.key)? else { return Ok(()) };
+        let Some(at) = self.listing(tables, columns, record.key)? else { return Ok(()) };
         // Read at once, so that a bad value does not take the place of the good one before it.
         let read = record.value.and_then(|value| Some((parse(value)?, value, record.meta.time_ms)));
         match (read, self.touched.get_mut(at)) {
@@ -193,27 +195,17 @@ impl<'a> Unit<'a> {
 
     fn event(
         &mut self,
-        sql: &Connection,
+        tables: &mut Tables<'_>,
         columns: &Columns,
-        encoder: &mut Encoder,
         record: RecordRef<'a>,
     ) -> Result<(), StoreError> {
         let Some(event) = record.value.and_then(event::read) else {
             self.counters.add("skipped");
             return Ok(());
         };
-        let Some(at) = self.listing(sql, columns, record.key)? else { return Ok(()) };
+        let Some(at) = self.listing(tables, columns, record.key)? else { return Ok(()) };
         let Some(listing) = self.touched.get(at) else { return Ok(()) };
-        sql.prepare_cached("INSERT OR REPLACE INTO history VALUES (?1,?2,?3,?4,?5,?6)")?.execute(
-            params![
-                listing.id,
-                record.offset.cast_signed(),
-                event.kind,
-                event.version.cast_signed(),
-                record.meta.time_ms,
-                encoder.encode(&event.kept)?,
-            ],
-        )?;
+        tables.put_event(listing.id, record, &event)?;
         self.counters.add(event.kind);
         Ok(())
     }
@@ -221,7 +213,7 @@ impl<'a> Unit<'a> {
     /// The place in `touched` of the listing of that key; `None` (counted) for a key that cannot be kept.
     fn listing(
         &mut self,
-        sql: &Connection,
+        tables: &mut Tables<'_>,
         columns: &Columns,
         key: &'a [u8],
     ) -> Result<Option<usize>, StoreError> {
@@ -234,7 +226,7 @@ impl<'a> Unit<'a> {
         if let Some(at) = self.by_key.get(key) {
             return Ok(Some(*at));
         }
-        let known = known(sql, columns, key)?;
+        let known = known(tables, columns, key)?;
         let Some(id) = known.or_else(|| self.next_id()) else {
             self.counters.add("skipped");
             return Ok(None);
@@ -253,10 +245,9 @@ impl<'a> Unit<'a> {
 }
 
 /// The id of a key, when an earlier call made one. Equal hashes are told apart by the key in the file.
-fn known(sql: &Connection, columns: &Columns, key: &str) -> Result<Option<u32>, StoreError> {
+fn known(tables: &mut Tables<'_>, columns: &Columns, key: &str) -> Result<Option<u32>, StoreError> {
     for id in columns.find(key_hash(key)) {
-        let mut statement = sql.prepare_cached("SELECT key = ?2 FROM listing WHERE id = ?1")?;
-        if statement.query_row(params![id, key], |row| row.get(0))? {
+        if tables.has(id, key)? {
             return Ok(Some(id));
         }
     }
@@ -273,27 +264,21 @@ struct Written<'a> {
 
 /// Writes the last version of one listing; `None` where nothing about it changed.
 fn write<'a>(
-    sql: &Connection,
-    encoder: &mut Encoder,
+    tables: &mut Tables<'_>,
     listing: Touched<'a>,
 ) -> Result<Option<Written<'a>>, StoreError> {
-    let written = |stored| Written {
-        id: listing.id,
-        fresh: listing.fresh,
-        hash: key_hash(listing.key),
-        stored,
-    };
-    let Some((facts, value, time_ms)) = listing.current else {
-        if !listing.fresh {
+    let Touched { key, id, fresh, current } = listing;
+    let written = |stored| Written { id, fresh, hash: key_hash(key), stored };
+    let Some((facts, value, time_ms)) = current else {
+        if !fresh {
             return Ok(None);
         }
-        Stored { key: listing.key, state: WAITING, ..Stored::default() }.write(sql, listing.id)?;
+        tables.put_listing(id, &Stored { key, state: WAITING, ..Stored::default() })?;
         return Ok(Some(written(None)));
     };
-    let stored = Stored::new(listing.key, time_ms, facts);
-    stored.write(sql, listing.id)?;
-    sql.prepare_cached("INSERT OR REPLACE INTO value VALUES (?1, ?2)")?
-        .execute(params![listing.id, encoder.encode(value)?])?;
+    let stored = Stored::new(key, time_ms, facts);
+    tables.put_listing(id, &stored)?;
+    tables.put_value(id, value)?;
     Ok(Some(written(Some(stored))))
 }
 
