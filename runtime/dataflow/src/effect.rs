@@ -93,7 +93,6 @@ pub struct EffectWorker {
     effect: Box<dyn Effect>,
     member: Box<dyn Member>,
     clock: Arc<dyn Clock>,
-    topics: Vec<Arc<str>>,
     ownership: Ownership,
     unit: UnitBuilder,
     ledgers: BTreeMap<(Arc<str>, u16), Ledger>,
@@ -128,7 +127,6 @@ impl EffectWorker {
             effect,
             member: bus.join(spec)?,
             clock,
-            topics: spec.reads.iter().map(|(t, _)| t.as_str().into()).collect(),
             ownership: Ownership::default(),
             unit: UnitBuilder::new(flow, spec),
             ledgers: BTreeMap::new(),
@@ -495,12 +493,6 @@ impl EffectWorker {
             }
         }
         Ok(())
-    }
-
-    /// The topics that this worker reads.
-    #[must_use]
-    pub fn topics(&self) -> &[Arc<str>] {
-        &self.topics
     }
 }
 

@@ -17,7 +17,7 @@ use crate::dead::{self, Origin};
 use crate::failure::{Failure, Reject};
 use crate::flow::{Flow, ServiceSpec, State};
 use crate::overlay::Overlay;
-use crate::ownership::{Action, Ownership, Phase};
+use crate::ownership::{Action, Ownership};
 use crate::unit::{self, Progress, UnitBuilder};
 
 /// Units handed in and not yet answered; more would only grow memory, since the bus takes one at a time.
@@ -443,11 +443,5 @@ impl Worker {
         self.pending.retain(|p| p.assignment != assignment);
         let place = format!("{} {}/{}", self.service.name, input.topic, assignment.partition);
         self.board.set(&place, &format!("held at offset {}: {reason}", input.record.offset));
-    }
-
-    /// Whether any partition is held.
-    #[must_use]
-    pub fn is_holding(&self) -> bool {
-        self.ownership.owned().any(|(_, phase)| phase == Phase::Held)
     }
 }

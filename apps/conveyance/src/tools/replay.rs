@@ -11,6 +11,7 @@ use dataflow::bus::{Bus, Want};
 use dataflow::dead;
 use dataflow::unit::{Output, Unit};
 use messages::topics::LISTING_RAW;
+use normalize::REVISION_HEADER;
 use serde_json::{Value, json};
 
 use super::Tools;
@@ -21,8 +22,6 @@ const UNIT_BYTES: usize = 2 << 20;
 const REPLAY: &str = "replay";
 /// Name of the counter of mapping revisions.
 const REVISION: &str = "revision";
-/// The header in which a replayed row carries its mapping revision.
-pub(crate) const REVISION_HEADER: &str = normalize::REVISION_HEADER;
 
 pub(super) fn replay(tools: &Tools, feed: Option<&str>) -> Result<Value> {
     let done = tools
