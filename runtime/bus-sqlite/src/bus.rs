@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use dataflow::bus::{Backlog, Bus, BusError, Member, Range, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Want};
 use dataflow::flow::{Form, Kind, ServiceSpec, State};
 use dataflow::unit::Unit;
 use dataflow::{Batch, Flow};
@@ -23,17 +23,6 @@ use crate::writer::Command;
 
 /// Readers kept for later; more than this at a time are opened and closed.
 const READERS_MAX: usize = 4;
-
-/// Where a record was put.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Position {
-    /// Topic.
-    pub topic: Arc<str>,
-    /// Partition.
-    pub partition: u16,
-    /// Offset of the first record of the block.
-    pub offset: u64,
-}
 
 /// The embedded bus. Dropping it closes the log, see [`SqliteBus::close`].
 pub struct SqliteBus {
@@ -83,47 +72,6 @@ impl SqliteBus {
             readers: Mutex::default(),
             _lock: held,
         })
-    }
-
-    /// Appends a unit from outside any service (a user's command, a redriven dead letter): all of it or
-    /// nothing. Its state and tallies go to the service of that name; its progress must be empty. Returns
-    /// once it is durable, with the place of each of its outputs.
-    ///
-    /// # Errors
-    /// [`BusError::Busy`] when the log takes nothing at present; [`BusError::Fatal`] when it cannot go on.
-    pub fn append(&self, service: &str, unit: Unit) -> Result<Vec<Position>, BusError> {
-        self.shared.check()?;
-        let commands = self.commands()?;
-        if !unit.progress.is_empty() {
-            return Err(BusError::Fatal("an append has no progress: this is a bug".to_owned()));
-        }
-        let busy = |why: &str| Err(BusError::Busy(format!("the log is busy, try again: {why}")));
-        if self.shared.wal.is_paused() {
-            return busy(&self.conditions().join("; "));
-        }
-        let mut positions: Vec<Position> = unit
-            .outputs
-            .iter()
-            .filter(|o| o.count > 0)
-            .map(|o| Position { topic: Arc::clone(&o.topic), partition: o.partition, offset: 0 })
-            .collect();
-        let (unit, trained) = lock(&self.preparer).prepare(&self.shared, &service.into(), unit)?;
-        let (reply, answer) = bounded(1);
-        match commands.try_send(Command::Append { unit, reply }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return busy("too much is waiting to be written"),
-            Err(TrySendError::Disconnected(_)) => return Err(self.gone()),
-        }
-        for trained in trained {
-            // A dictionary is a convenience: where the queue is full, the topic goes without.
-            drop(commands.try_send(Command::Dictionary(trained)));
-        }
-        let Ok(bases) = answer.recv() else { return Err(self.gone()) };
-        for (position, base) in positions.iter_mut().zip(bases?) {
-            position.offset = base;
-        }
-        self.sync()?;
-        Ok(positions)
     }
 
     /// Returns when everything that is visible now is durable.
@@ -294,6 +242,41 @@ impl Bus for SqliteBus {
         let member = SqliteMember::new(self.parts(service)?, reader);
         self.shared.wake();
         Ok(Box::new(member))
+    }
+
+    fn append(&self, service: &str, unit: Unit) -> Result<Vec<Position>, BusError> {
+        self.shared.check()?;
+        let commands = self.commands()?;
+        if !unit.progress.is_empty() {
+            return Err(BusError::Fatal("an append has no progress: this is a bug".to_owned()));
+        }
+        let busy = |why: &str| Err(BusError::Busy(format!("the log is busy, try again: {why}")));
+        if self.shared.wal.is_paused() {
+            return busy(&self.conditions().join("; "));
+        }
+        let mut positions: Vec<Position> = unit
+            .outputs
+            .iter()
+            .filter(|o| o.count > 0)
+            .map(|o| Position { topic: Arc::clone(&o.topic), partition: o.partition, offset: 0 })
+            .collect();
+        let (unit, trained) = lock(&self.preparer).prepare(&self.shared, &service.into(), unit)?;
+        let (reply, answer) = bounded(1);
+        match commands.try_send(Command::Append { unit, reply }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return busy("too much is waiting to be written"),
+            Err(TrySendError::Disconnected(_)) => return Err(self.gone()),
+        }
+        for trained in trained {
+            // A dictionary is a convenience: where the queue is full, the topic goes without.
+            drop(commands.try_send(Command::Dictionary(trained)));
+        }
+        let Ok(bases) = answer.recv() else { return Err(self.gone()) };
+        for (position, base) in positions.iter_mut().zip(bases?) {
+            position.offset = base;
+        }
+        self.sync()?;
+        Ok(positions)
     }
 
     fn epoch(&self) -> u64 {

@@ -32,5 +32,5 @@ mod sync;
 mod wal;
 mod writer;
 
-pub use bus::{Position, SqliteBus};
+pub use bus::SqliteBus;
 pub use options::{OpenError, Options};

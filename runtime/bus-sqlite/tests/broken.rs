@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus_sqlite::{Options, SqliteBus};
-use dataflow::bus::{Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Range, Want};
+use dataflow::bus::{
+    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Want,
+};
 use dataflow::conformance::{CASES, flow};
 use dataflow::contract::StoreEntry;
 use dataflow::flow::ServiceSpec;
@@ -46,6 +48,8 @@ enum Fault {
     SkipsOne,
     /// Never wakes.
     Sleeps,
+    /// Answers for an append that it loses.
+    LosesAppends,
 }
 
 struct Broken(Arc<SqliteBus>, Fault);
@@ -54,6 +58,12 @@ struct BrokenMember(Box<dyn Member>, Fault, Vec<Assignment>);
 impl Bus for Broken {
     fn join(&self, service: &ServiceSpec) -> Result<Box<dyn Member>, BusError> {
         Ok(Box::new(BrokenMember(self.0.join(service)?, self.1, Vec::new())))
+    }
+    fn append(&self, service: &str, mut unit: Unit) -> Result<Vec<Position>, BusError> {
+        if self.1 == Fault::LosesAppends {
+            unit.outputs.clear();
+        }
+        self.0.append(service, unit)
     }
     fn epoch(&self) -> u64 {
         self.0.epoch()
@@ -197,6 +207,7 @@ fn every_broken_promise_is_caught() {
         (Fault::ForgetsTallies, "a unit commits whole"),
         (Fault::SkipsOne, "records keep their order and are read from anywhere"),
         (Fault::Sleeps, "waiting ends when something is appended"),
+        (Fault::LosesAppends, "an append from outside is durable when it returns"),
     ] {
         assert_eq!(caught_by(fault, &[case]), Some(case), "{fault:?}");
     }

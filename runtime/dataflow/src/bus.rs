@@ -113,6 +113,17 @@ pub struct Backlog {
     pub oldest_ms: Option<i64>,
 }
 
+/// Where a record was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: u16,
+    /// Offset of the first record of the block.
+    pub offset: u64,
+}
+
 /// A bus as the runtime and the tools see it.
 pub trait Bus: Send + Sync {
     /// Joins a service's group as one more instance.
@@ -120,6 +131,15 @@ pub trait Bus: Send + Sync {
     /// # Errors
     /// [`BusError`] with what to do.
     fn join(&self, service: &ServiceSpec) -> Result<Box<dyn Member>, BusError>;
+
+    /// Appends a unit from outside any service (a user's command, a redriven dead letter): all of it or
+    /// nothing. Its state and tallies go to the service of that name; its progress must be empty. Returns
+    /// once it is durable, with the place of each of its outputs that holds records.
+    ///
+    /// # Errors
+    /// [`BusError::Busy`] when the bus takes nothing at present or cannot say what became of it;
+    /// [`BusError::Fatal`] when it cannot go on.
+    fn append(&self, service: &str, unit: Unit) -> Result<Vec<Position>, BusError>;
 
     /// Identity of this log: drawn when it is made or restored. Offsets of another epoch mean nothing.
     fn epoch(&self) -> u64;

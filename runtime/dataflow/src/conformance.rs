@@ -47,6 +47,7 @@ pub const CASES: &[Case] = &[
     ("two members share and hand over", cases::two_members_share_and_hand_over),
     ("durable follows end and never leads", cases::durable_follows_end),
     ("backlog counts what is not done", cases::backlog_counts),
+    ("an append from outside is durable when it returns", cases::an_append_is_durable),
     ("waiting ends when something is appended", cases::waiting_ends),
     ("a topic that is not there is an error", cases::an_unknown_topic_is_an_error),
 ];

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::batch::{Batch, BatchBuilder, NewRecord, RecordRef};
-use crate::bus::{Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Range, Want};
+use crate::bus::{
+    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Want,
+};
 use crate::contract::StoreEntry;
 use crate::flow::{Flow, Form, Kind, ServiceSpec, State};
 use crate::unit::Unit;
@@ -193,8 +195,8 @@ impl MemoryBus {
         own.map(|((_, _, key), value)| (key.clone(), value.to_vec())).collect()
     }
 
-    /// Appends from outside any service, for tests.
-    pub fn append(&self, topic: &str, partition: u16, record: NewRecord<'_>) {
+    /// Appends one record from outside any service, for tests.
+    pub fn append_record(&self, topic: &str, partition: u16, record: NewRecord<'_>) {
         let mut builder = BatchBuilder::default();
         builder.push(record);
         self.lock().append(topic, partition, builder.finish());
@@ -327,22 +329,29 @@ impl Shared {
     }
 
     fn apply(&mut self, id: u64, unit: Unit) {
-        let Some(service) = self.seats.get(&id).map(|s| s.service.clone()) else { return };
+        if let Some(service) = self.seats.get(&id).map(|s| s.service.clone()) {
+            self.apply_as(&service, unit);
+        }
+    }
+
+    fn apply_as(&mut self, service: &str, unit: Unit) {
         for output in unit.outputs {
             self.append(&output.topic, output.partition, output.block);
         }
         for p in unit.progress {
-            self.now.committed.insert((service.clone(), p.topic.to_string(), p.partition), p.next);
+            self.now
+                .committed
+                .insert((service.to_owned(), p.topic.to_string(), p.partition), p.next);
         }
         for write in unit.state {
-            let key = (service.clone(), write.partition, write.key);
+            let key = (service.to_owned(), write.partition, write.key);
             match write.value {
                 Some(value) => drop(self.now.state.insert(key, value)),
                 None => drop(self.now.state.remove(&key)),
             }
         }
         for (name, n) in unit.tallies {
-            *self.now.tallies.entry((service.clone(), name)).or_default() += n;
+            *self.now.tallies.entry((service.to_owned(), name)).or_default() += n;
         }
         self.mark += 1;
     }
@@ -433,6 +442,26 @@ impl Bus for MemoryBus {
             State::None | State::Own => None,
         };
         Ok(Box::new(MemoryMember { bus: self.clone(), id, service: service.name.clone(), backing }))
+    }
+
+    fn append(&self, service: &str, unit: Unit) -> Result<Vec<Position>, BusError> {
+        if !unit.progress.is_empty() {
+            return Err(BusError::Fatal("an append has no progress: this is a bug".to_owned()));
+        }
+        let mut shared = self.lock();
+        let mut positions = Vec::new();
+        for output in unit.outputs.iter().filter(|o| o.count > 0) {
+            let end = shared.now.end(&(output.topic.to_string(), output.partition));
+            positions.push(Position {
+                topic: Arc::clone(&output.topic),
+                partition: output.partition,
+                offset: end,
+            });
+        }
+        shared.apply_as(service, unit);
+        drop(shared);
+        self.sync();
+        Ok(positions)
     }
 
     fn epoch(&self) -> u64 {

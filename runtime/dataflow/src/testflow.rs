@@ -379,7 +379,7 @@ pub fn transformed(
             schema: 1,
             origin: 0,
         };
-        test.bus.append(
+        test.bus.append_record(
             &message.topic,
             partition,
             NewRecord {

@@ -128,7 +128,7 @@ fn append(bus: &MemoryBus, given: &Given, schema: u16) {
         origin: 0,
     };
     let record = NewRecord { key, value: Some(&given.value), meta, headers: &[] };
-    bus.append(&given.topic, partition_of(key, 4), record);
+    bus.append_record(&given.topic, partition_of(key, 4), record);
 }
 
 fn outputs(bus: &MemoryBus) -> Vec<BTreeMap<String, Vec<Seen>>> {

@@ -341,3 +341,20 @@ pub(super) fn an_unknown_topic_is_an_error(bus: &dyn Bus) {
     assert!(bus.read("nothing", 0, 0, ALL).is_err());
     assert!(bus.latest("nothing", 0, b"k").is_err());
 }
+
+pub(super) fn an_append_is_durable(bus: &dyn Bus) {
+    for n in ["1", "2"] {
+        let positions = bus
+            .append("tool", unit(vec![output("in", 1, &[("a", Some(n)), ("b", None)])]))
+            .unwrap();
+        assert_eq!(positions.len(), 1);
+        let at = &positions[0];
+        assert_eq!((&*at.topic, at.partition), ("in", 1));
+        let durable = Want { bytes_max: BYTES, durable: true };
+        let read = read_all(bus, "in", 1, durable, at.offset);
+        assert_eq!(read[0], (at.offset, "a".to_owned(), Some(n.to_owned())));
+        assert_eq!(read.len(), 2);
+    }
+    let mut work = Seat::join_alone(bus, "work");
+    work.until_records(4);
+}

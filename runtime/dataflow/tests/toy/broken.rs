@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dataflow::Batch;
-use dataflow::bus::{Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Range, Want};
+use dataflow::bus::{
+    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Want,
+};
 use dataflow::contract::StoreEntry;
 use dataflow::flow::{Kind, ServiceSpec};
 use dataflow::memory::MemoryBus;
@@ -91,6 +93,9 @@ impl Bus for BrokenBus {
             shadow: Mutex::default(),
             next: 1 << 40,
         }))
+    }
+    fn append(&self, service: &str, unit: Unit) -> Result<Vec<Position>, BusError> {
+        self.bus.append(service, unit)
     }
     fn epoch(&self) -> u64 {
         self.bus.epoch()
