@@ -10,6 +10,7 @@ mod columns;
 mod dictionary;
 mod display;
 mod event;
+mod fuzz;
 mod http;
 mod map;
 mod operator;
@@ -26,6 +27,7 @@ mod view;
 
 pub use answer::Model;
 pub use display::{Absent, Display, FeedDisplay, HIDDEN_STATUSES};
+pub use fuzz::{fuzz_query, fuzz_stored_value};
 pub use http::{Explain, Gateway};
 pub use serve::serve;
 pub use served::{count_listings, each_document};
