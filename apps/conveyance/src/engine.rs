@@ -68,9 +68,29 @@ impl Shared {
 /// # Errors
 /// What is in the way, with what to do.
 pub(crate) fn open_log(dir: &Path, flow: &Flow) -> Result<Arc<SqliteBus>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let epoch = u64::try_from(clock.now_ms()).unwrap_or(1).max(1);
-    Ok(SqliteBus::open(dir, flow, Options::new(clock, epoch))?)
+    let epoch = u64::try_from(SystemClock.now_ms()).unwrap_or(1).max(1);
+    Ok(SqliteBus::open(dir, flow, options(epoch))?)
+}
+
+/// How a log is opened; `epoch` is the identity of one that is made now.
+pub(crate) fn options(epoch: u64) -> Options {
+    Options {
+        schema: messages::topics::SCHEMA,
+        #[cfg(feature = "planted")]
+        planted: planted(),
+        ..Options::new(Arc::new(SystemClock), epoch)
+    }
+}
+
+/// The fault that the campaign asks for.
+#[cfg(feature = "planted")]
+#[allow(clippy::disallowed_methods, reason = "of a program that is wrong on purpose")]
+fn planted() -> Option<bus_sqlite::Planted> {
+    match std::env::var("CONVEYANCE_PLANTED").ok()?.as_str() {
+        "view-ahead-of-the-sync" => Some(bus_sqlite::Planted::ViewAheadOfTheSync),
+        "no-sync-at-open" => Some(bus_sqlite::Planted::NoSyncAtOpen),
+        _ => None,
+    }
 }
 
 impl Engine {

@@ -107,7 +107,7 @@ fn answer(dir: &Path, request: &Request) -> Result<Value> {
     let bus = if Tools::writes(request) {
         engine::open_log(dir, &flow)?
     } else {
-        let options = bus_sqlite::Options::new(Arc::new(SystemClock), 1);
+        let options = engine::options(1);
         bus_sqlite::SqliteBus::open_read_only(dir, &flow, options).context("cannot open the log")?
     };
     let tools = Tools {

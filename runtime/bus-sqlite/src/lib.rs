@@ -35,4 +35,6 @@ mod writer;
 
 pub use bus::SqliteBus;
 pub use fuzz::fuzz_stored_row;
+#[cfg(feature = "planted")]
+pub use options::Planted;
 pub use options::{OpenError, Options};
