@@ -25,8 +25,9 @@ check: ## formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-unit: web ## all Rust tests, and the page's own
-	cargo test --workspace
+unit: web ## all Rust tests, against a real Kafka broker too, and the page's own
+	@deploy/needs java mvn
+	deploy/kafka/broker run cargo test --workspace
 	cd apps/web && npm run check && npm test
 
 browser: web ## the page in a real browser
