@@ -9,6 +9,7 @@ help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: web ## build everything and start it on a synthetic market; prints the address
+	@deploy/needs cargo cc libssl
 	cargo run --release --bin conveyance -- up --demo
 
 web: apps/web/dist/index.html ## build the page
@@ -20,7 +21,7 @@ apps/web/dist/index.html: $(shell find apps/web/src apps/web/public apps/web/ind
 test: web check unit faults browser ## everything CI runs
 
 check: ## formatting and lints
-	@deploy/needs cargo cc
+	@deploy/needs cargo cc libssl
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
