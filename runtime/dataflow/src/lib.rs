@@ -19,6 +19,8 @@ pub mod ledger;
 pub mod memory;
 mod overlay;
 pub mod ownership;
+#[cfg(feature = "planted")]
+mod planted;
 pub mod source;
 pub mod testflow;
 pub mod unit;
