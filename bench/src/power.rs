@@ -181,7 +181,7 @@ impl Campaign {
     ) -> Result<Recording> {
         // Late enough that the view has something to show.
         let kill_at = writes / 2 + chance.below(writes * 2 / 5 + 1) + 1;
-        let disturb = Disturb { sync_ms: SLOW_SYNC_MS, kill_at, planted };
+        let disturb = Disturb { sync_ms: SLOW_SYNC_MS, kill_at, wrong: planted };
         recorder.killed_load(&self.input, name, disturb)
     }
 
@@ -193,7 +193,7 @@ impl Campaign {
         log_writes: u64,
         chance: &mut Chance,
     ) -> Result<Option<[Planted; 2]>> {
-        let Some(program) = process::planted()? else { return Ok(None) };
+        let Some(program) = process::wrong_syncs()? else { return Ok(None) };
         let planted = |fault| Some((program.clone(), fault));
         let found = |recording: &Recording, places: &[usize]| -> Result<Planted> {
             let ahead = self.ahead_at(recording, &recording.trace, places)?;
@@ -202,7 +202,7 @@ impl Campaign {
         let disturb = Disturb {
             sync_ms: SLOW_SYNC_MS,
             kill_at: 0,
-            planted: planted("view-ahead-of-the-sync"),
+            wrong: planted("view-ahead-of-the-sync"),
         };
         let ahead = recorder.load(&self.input, "wrong-ahead", disturb)?;
         let ahead = found(&ahead, &spread(&ahead.trace.sync_ends(LOG_WAL), PLANT_CUTS))?;

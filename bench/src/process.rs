@@ -25,13 +25,13 @@ pub(crate) fn conveyance() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The deliberately wrong program, built with the feature `planted` and put beside this one; `None` where it was
-/// not.
+/// The deliberately wrong program, `None` where it was not built (`cargo build -p conveyance
+/// --features wrong-syncs --bin conveyance-wrong-syncs`).
 ///
 /// # Errors
 /// When this program's own place is not known.
-pub(crate) fn planted() -> Result<Option<PathBuf>> {
-    let path = std::env::current_exe()?.with_file_name("conveyance-planted");
+pub(crate) fn wrong_syncs() -> Result<Option<PathBuf>> {
+    let path = std::env::current_exe()?.with_file_name("conveyance-wrong-syncs");
     Ok(path.exists().then_some(path))
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Disturb {
     /// The write of `log.db-wal` with which the process ends.
     pub(crate) kill_at: u64,
     /// A program that is wrong on purpose, and the fault that it is to have.
-    pub(crate) planted: Option<(PathBuf, &'static str)>,
+    pub(crate) wrong: Option<(PathBuf, &'static str)>,
 }
 
 impl Recorder {
@@ -96,11 +96,11 @@ impl Recorder {
 
     /// Returns whether the load ended by itself.
     fn run(&self, input: &Input, (data, trace): (&Path, &Path), disturb: &Disturb) -> Result<bool> {
-        let mut command = match &disturb.planted {
+        let mut command = match &disturb.wrong {
             None => process::load(&input.feeds, &input.files, data)?,
             Some((program, fault)) => {
                 let mut command = process::load_with(program, &input.feeds, &input.files, data);
-                command.env("CONVEYANCE_PLANTED", fault);
+                command.env("CONVEYANCE_WRONG_SYNC", fault);
                 command
             }
         };

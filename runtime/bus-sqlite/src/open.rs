@@ -110,9 +110,9 @@ fn share(
     let mut log = learn(db, &catalog, options.tail_bytes).map_err(sqlite)?;
     let dictionaries = learn_dictionaries(db).map_err(sqlite)?;
     let epoch = schema::epoch(db).map_err(sqlite)?;
-    #[cfg(feature = "planted")]
-    let syncs = options.planted != Some(crate::Planted::NoSyncAtOpen);
-    #[cfg(not(feature = "planted"))]
+    #[cfg(feature = "wrong-syncs")]
+    let syncs = options.wrong != Some(crate::WrongSync::NoSyncAtOpen);
+    #[cfg(not(feature = "wrong-syncs"))]
     let syncs = true;
     let wal = File::open(&files.wal)
         .and_then(|wal| if syncs { wal.sync_data().map(|()| wal) } else { Ok(wal) })

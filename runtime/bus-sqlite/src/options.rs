@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use dataflow::Clock;
 
-/// A fault that is planted on purpose; see the feature `planted`.
-#[cfg(feature = "planted")]
+/// A fault that is planted on purpose; see the feature `wrong-syncs`.
+#[cfg(feature = "wrong-syncs")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Planted {
+pub enum WrongSync {
     /// What is committed counts as durable before it is synced.
     ViewAheadOfTheSync,
     /// What is found in the log counts as durable without a sync.
@@ -52,8 +52,8 @@ pub struct Options {
     /// Time between two rounds of retention.
     pub retention_every_ms: i64,
     /// A fault that is planted on purpose.
-    #[cfg(feature = "planted")]
-    pub planted: Option<Planted>,
+    #[cfg(feature = "wrong-syncs")]
+    pub wrong: Option<WrongSync>,
 }
 
 impl Options {
@@ -77,8 +77,8 @@ impl Options {
             compression: 1,
             dictionary_samples: 1_000,
             retention_every_ms: 10 * 60 * 1_000,
-            #[cfg(feature = "planted")]
-            planted: None,
+            #[cfg(feature = "wrong-syncs")]
+            wrong: None,
         }
     }
 }

@@ -228,8 +228,8 @@ impl Writer {
             self.db.prepare_cached("COMMIT")?.execute([])?;
             let mut log = lock(&self.shared.log);
             publish(&mut log, group.published, &group.sums);
-            #[cfg(feature = "planted")]
-            if self.shared.options.planted == Some(crate::Planted::ViewAheadOfTheSync) {
+            #[cfg(feature = "wrong-syncs")]
+            if self.shared.options.wrong == Some(crate::WrongSync::ViewAheadOfTheSync) {
                 let ends = log.ends();
                 log.set_durable(&ends);
             }

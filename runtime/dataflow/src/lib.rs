@@ -20,6 +20,8 @@ pub mod letters;
 pub mod memory;
 mod overlay;
 pub mod ownership;
+#[cfg(feature = "planted")]
+mod planted;
 pub mod source;
 pub mod testflow;
 pub mod unit;

@@ -106,6 +106,8 @@ impl Worker {
             BusError::Fatal(format!("no service `{}` in the flow table", parts.service))
         })?;
         let member = bus.join(service)?;
+        #[cfg(feature = "planted")]
+        let member = Box::new(crate::planted::CommitFirst::new(member));
         Ok(Self::with_member(member, service, parts))
     }
 
