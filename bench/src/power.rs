@@ -199,11 +199,8 @@ impl Campaign {
             let ahead = self.ahead_at(recording, &recording.trace, places)?;
             Ok(if ahead { Planted::Caught } else { Planted::Missed })
         };
-        let disturb = Disturb {
-            sync_ms: SLOW_SYNC_MS,
-            kill_at: 0,
-            wrong: planted("view-ahead-of-the-sync"),
-        };
+        let disturb =
+            Disturb { sync_ms: SLOW_SYNC_MS, kill_at: 0, wrong: planted("view-ahead-of-the-sync") };
         let ahead = recorder.load(&self.input, "wrong-ahead", disturb)?;
         let ahead = found(&ahead, &spread(&ahead.trace.sync_ends(LOG_WAL), PLANT_CUTS))?;
         let mut no_sync = Planted::Missed;
