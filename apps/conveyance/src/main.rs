@@ -2,6 +2,7 @@
 
 mod cli;
 mod demo;
+mod ending;
 mod engine;
 mod flow;
 mod load;
