@@ -5,6 +5,7 @@ mod demo;
 mod ending;
 mod engine;
 mod flow;
+mod kafka;
 mod load;
 mod log;
 mod observe;
