@@ -82,6 +82,8 @@ impl ViewRunner {
         let stale = tombstone_days.is_some_and(|days| age_ms > i64::from(days) * DAY_MS);
         let start = match position.epoch {
             0 => Start::New,
+            // It was reset, and its process died before anything was applied.
+            epoch if epoch == bus.epoch() && position.next.is_empty() => Start::New,
             epoch if epoch != bus.epoch() => Start::Rebuilt("it belongs to another log"),
             _ if stale => Start::Rebuilt("it is older than deletions are kept"),
             _ if !fits(&*bus, &next)? => Start::Rebuilt("its position is not in the log"),

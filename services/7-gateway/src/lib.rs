@@ -11,6 +11,7 @@ mod dictionary;
 mod display;
 mod event;
 mod flow_state;
+mod fuzz;
 mod http;
 mod map;
 mod metrics;
@@ -33,6 +34,7 @@ pub use flow_state::{
     Direction, Distribution, EdgeState, FlowState, Freshness, History, Process, ServiceState,
     TopicState, Undone,
 };
+pub use fuzz::{fuzz_query, fuzz_stored_value};
 pub use http::{Explain, Gateway};
 pub use operation::{Health, Operation, Redrive, serve_health};
 pub use serve::serve;
