@@ -13,7 +13,7 @@ use dataflow::source::{Round, SourceRunner};
 use dataflow::view::{Start, ViewRunner};
 use dataflow::worker::{Worker, WorkerParts};
 use dataflow::{Board, Clock, Flow, SystemClock, Transform};
-use gateway::ListingView;
+use gateway::{ListingView, Live, LiveView};
 use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
@@ -36,6 +36,8 @@ pub(crate) struct Engine {
     pub(crate) board: Board,
     /// The served read model, until it is taken to be served.
     pub(crate) model: gateway::Model,
+    /// Its changes as they happen.
+    pub(crate) live: Live,
     /// Held deletes, and the word that they are right.
     pub(crate) confirmations: Confirmations,
     shared: Arc<Shared>,
@@ -82,8 +84,10 @@ impl Engine {
         let flow = Arc::new(crate::flow::table());
         let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
         let model = view.model();
+        let view = LiveView::new(view, Arc::clone(&bus) as Arc<dyn Bus>, &flow, instance())?;
         let mut engine = Self {
             model,
+            live: view.live(),
             bus,
             flow,
             board: Board::default(),
@@ -97,7 +101,8 @@ impl Engine {
         Ok(engine)
     }
 
-    fn bus(&self) -> Arc<dyn Bus> {
+    /// The bus, for whoever needs no more of it than the seam.
+    pub(crate) fn bus(&self) -> Arc<dyn Bus> {
         Arc::clone(&self.bus) as Arc<dyn Bus>
     }
 
@@ -108,7 +113,8 @@ impl Engine {
         Ok(())
     }
 
-    fn start_view(&mut self, view: ListingView) -> Result<()> {
+    fn start_view(&mut self, view: LiveView) -> Result<()> {
+        let live = view.live();
         let (mut runner, start) = ViewRunner::open(
             self.bus(),
             &self.flow,
@@ -121,8 +127,10 @@ impl Engine {
         }
         self.spawn(GATEWAY, move |shared| {
             while !shared.stopping() {
-                if let Err(error) = runner.step(WAIT) {
-                    shared.fail(GATEWAY, &error);
+                match runner.step(WAIT) {
+                    Ok(true) => {}
+                    Ok(false) => live.idle(),
+                    Err(error) => shared.fail(GATEWAY, &error),
                 }
             }
         })
@@ -213,6 +221,13 @@ impl Engine {
         }
         Ok(closed?)
     }
+}
+
+/// Tells this process from the ones before it, and from others on the same log; never 0, which is nobody.
+fn instance() -> u32 {
+    let (pid, now) = (u64::from(std::process::id()), SystemClock.now_ms().unsigned_abs());
+    let mixed = (now ^ (pid << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from(mixed >> 32).unwrap_or(1).max(1)
 }
 
 fn run_worker(mut worker: Worker, service: &str, shared: &Shared) {

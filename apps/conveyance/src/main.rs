@@ -7,6 +7,7 @@ mod flow;
 mod load;
 mod print;
 mod socket;
+mod tokens;
 mod tools;
 mod trial;
 mod up;

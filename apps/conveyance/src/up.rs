@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use dataflow::SystemClock;
 use gateway::Gateway;
 use tokio::net::TcpListener;
 
 use crate::cli::Up;
 use crate::engine::{Engine, open_log};
+use crate::flow::GATEWAY;
 use crate::load::tools_of;
 use crate::wiring::{Reading, Wiring};
-use crate::{demo, print, socket, tools};
+use crate::{demo, print, socket, tokens, tools};
 
 /// Time between two looks for new files.
 const WATCH_MS: u64 = 500;
@@ -31,6 +33,12 @@ pub(crate) fn up(args: &Up) -> Result<()> {
 }
 
 async fn run(args: &Up) -> Result<()> {
+    let access = tokens::access(args.tokens.as_deref())?;
+    anyhow::ensure!(
+        args.listen.ip().is_loopback() || access.has_tokens(),
+        "without tokens only this machine may command, so {} is refused: --tokens names a file of tokens, or listen on 127.0.0.1",
+        args.listen
+    );
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another conveyance running? --listen names another address",
@@ -48,7 +56,12 @@ async fn run(args: &Up) -> Result<()> {
     let explain: gateway::Explain = Arc::new(move |key: &str| {
         tools::explain(&*tools.bus, &tools.flow, key).map_err(|e| format!("{e:#}"))
     });
-    let gateway = Gateway::new(engine.model.clone(), explain);
+    let commands =
+        gateway::Commands::new(engine.bus(), &engine.flow, GATEWAY, Arc::new(SystemClock))?;
+    let gateway = Gateway::new(engine.model.clone(), explain)
+        .with_live(engine.live.clone())
+        .with_commands(commands)
+        .with_access(access);
     print::say(&format!("conveyance is at http://{}", listener.local_addr()?));
     print::say(&format!(
         "data in {}; stop with Ctrl-C; `conveyance lag --data {0}` shows what waits",

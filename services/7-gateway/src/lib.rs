@@ -4,16 +4,21 @@
 //! memory that search runs over. [`Gateway`] answers from it over HTTP ([`serve`]); what may leave is decided by
 //! [`Display`]. The read model holds no truth: delete its file, and it is rebuilt from the topics.
 
+mod access;
 mod answer;
+mod changes;
 mod codec;
 mod columns;
+mod commands;
 mod dictionary;
 mod display;
 mod event;
 mod http;
+mod live;
 mod map;
 mod operator;
 mod page;
+mod position;
 mod query;
 mod reader;
 mod record;
@@ -24,9 +29,12 @@ mod store;
 mod text;
 mod view;
 
+pub use access::{Access, AccessError, Right, SECRET_MIN, Token};
 pub use answer::Model;
+pub use commands::Commands;
 pub use display::{Absent, Display, FeedDisplay, HIDDEN_STATUSES};
 pub use http::{Explain, Gateway};
+pub use live::{Live, LiveView};
 pub use serve::serve;
 pub use served::{count_listings, each_document};
 pub use store::StoreError;
