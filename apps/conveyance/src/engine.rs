@@ -14,7 +14,7 @@ use dataflow::source::SourceRunner;
 use dataflow::view::{Start, ViewRunner};
 use dataflow::worker::{MakeTransform, Worker, WorkerParts};
 use dataflow::{Board, Clock, Flow, SystemClock, Transform};
-use gateway::ListingView;
+use gateway::{ListingView, Live, LiveView};
 use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     pub(crate) board: Board,
     /// The served read model, where this process keeps it.
     pub(crate) model: Option<gateway::Model>,
+    /// Its changes as they happen.
+    pub(crate) live: Option<Live>,
     /// Held deletes, and the word that they are right.
     pub(crate) confirmations: Confirmations,
     /// How old records are when they can be seen.
@@ -69,6 +71,7 @@ impl Engine {
     ) -> Result<Self> {
         let mut engine = Self {
             model: None,
+            live: None,
             bus,
             flow: Arc::new(crate::flow::table()),
             board: Board::default(),
@@ -81,6 +84,8 @@ impl Engine {
         if services.contains(&GATEWAY) {
             let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
             engine.model = Some(view.model());
+            let view = LiveView::new(view, engine.bus(), &engine.flow, instance())?;
+            engine.live = Some(view.live());
             engine.start_view(view)?;
         }
         for service in services {
@@ -92,7 +97,8 @@ impl Engine {
         Ok(engine)
     }
 
-    fn bus(&self) -> Arc<dyn Bus> {
+    /// The bus, for whoever needs no more of it than the seam.
+    pub(crate) fn bus(&self) -> Arc<dyn Bus> {
         Arc::<dyn Log>::clone(&self.bus)
     }
 
@@ -103,7 +109,8 @@ impl Engine {
         Ok(())
     }
 
-    fn start_view(&mut self, view: ListingView) -> Result<()> {
+    fn start_view(&mut self, view: LiveView) -> Result<()> {
+        let live = view.live();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let view = Timed::new(Box::new(view), Arc::clone(&clock), self.freshness.clone());
         let (runner, start) =
@@ -112,7 +119,7 @@ impl Engine {
             eprintln!("the read model is rebuilt from the log: {why}");
         }
         self.spawn(GATEWAY, move |shared| {
-            if let Err(error) = run_view(runner, shared) {
+            if let Err(error) = run_view(runner, &live, shared) {
                 shared.fail(GATEWAY, &error);
             }
         })
@@ -218,6 +225,13 @@ impl Engine {
         }
         Ok(closed?)
     }
+}
+
+/// Tells this process from the ones before it, and from others on the same log; never 0, which is nobody.
+fn instance() -> u32 {
+    let (pid, now) = (u64::from(std::process::id()), SystemClock.now_ms().unsigned_abs());
+    let mixed = (now ^ (pid << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from(mixed >> 32).unwrap_or(1).max(1)
 }
 
 /// How a Transform is made; `None` for the other kinds.

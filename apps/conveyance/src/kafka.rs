@@ -124,9 +124,9 @@ impl KafkaArgs {
             Some("SSL") => (true, false),
             Some("SASL_PLAINTEXT") => (false, true),
             Some("SASL_SSL") => (true, true),
-            Some(other) => bail!(
-                "--security {other} is not known: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-            ),
+            Some(other) => {
+                bail!("--security {other} is not known: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+            }
         };
         let tls_file = file.tls.take().unwrap_or_default();
         let client = match (tls_file.certificate_file, tls_file.key_file) {

@@ -12,6 +12,7 @@ mod observe;
 mod operate;
 mod print;
 mod socket;
+mod tokens;
 mod tools;
 mod trial;
 mod up;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use gateway::{Explain, Gateway, Operation, Redrive};
+use dataflow::SystemClock;
+use gateway::{Commands, Explain, Gateway, Operation, Redrive};
 use serde_json::Value;
 
 use crate::engine::Engine;
+use crate::flow::GATEWAY;
 use crate::observe::Seen;
 use crate::tools::{Request, Tools, explain as explain_listing};
 
@@ -16,7 +18,11 @@ use crate::tools::{Request, Tools, explain as explain_listing};
 /// When it keeps none.
 pub(crate) fn gateway(engine: &Engine, tools: Tools, seen: Seen) -> Result<Gateway> {
     let model = engine.model.clone().context("this process keeps no read model: this is a bug")?;
+    let live = engine.live.clone().context("this process keeps no changes: this is a bug")?;
+    let commands = Commands::new(engine.bus(), &engine.flow, GATEWAY, Arc::new(SystemClock))?;
     Ok(Gateway::new(model, explain(tools.clone()))
+        .with_live(live)
+        .with_commands(commands)
         .ready_when(engine.caught_up())
         .operated_by(operation(tools, seen)))
 }

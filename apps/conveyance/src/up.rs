@@ -11,7 +11,7 @@ use crate::cli::Up;
 use crate::engine::Engine;
 use crate::load::tools_of;
 use crate::wiring::{Reading, Wiring};
-use crate::{demo, ending, log, operate, print, socket};
+use crate::{demo, ending, log, operate, print, socket, tokens};
 
 /// Time between two looks for new files.
 const WATCH_MS: u64 = 500;
@@ -27,6 +27,12 @@ pub(crate) fn up(args: &Up) -> Result<()> {
 }
 
 async fn run(args: &Up) -> Result<()> {
+    let access = tokens::access(args.tokens.as_deref())?;
+    anyhow::ensure!(
+        args.listen.ip().is_loopback() || access.has_tokens(),
+        "without tokens only this machine may command, so {} is refused: --tokens names a file of tokens, or listen on 127.0.0.1",
+        args.listen
+    );
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another conveyance running? --listen names another address",
@@ -42,7 +48,7 @@ async fn run(args: &Up) -> Result<()> {
     let tools = tools_of(&engine, &args.data);
     socket::serve(tools.clone())?;
     let seen = engine.observe(tools.clone())?;
-    let gateway = operate::gateway(&engine, tools, seen)?;
+    let gateway = operate::gateway(&engine, tools, seen)?.with_access(access);
     print::say(&format!("conveyance is at http://{}", listener.local_addr()?));
     print::say(&format!(
         "data in {}; stop with Ctrl-C; `conveyance lag --data {0}` shows what waits",

@@ -8,6 +8,7 @@ use dataflow::bus::{Bus, BusError};
 use dataflow::source::{Round, SourceRunner};
 use dataflow::view::ViewRunner;
 use dataflow::worker::Worker;
+use gateway::Live;
 
 use crate::flow::INGEST;
 
@@ -55,13 +56,19 @@ impl Shared {
     }
 }
 
-pub(super) fn run_view(mut runner: ViewRunner, shared: &Shared) -> Result<(), BusError> {
+pub(super) fn run_view(
+    mut runner: ViewRunner,
+    live: &Live,
+    shared: &Shared,
+) -> Result<(), BusError> {
     let ends = runner.ends()?;
     while !shared.stopping() {
         if !shared.caught_up.load(Ordering::Relaxed) && runner.has_reached(&ends) {
             shared.caught_up.store(true, Ordering::Release);
         }
-        runner.step(WAIT)?;
+        if !runner.step(WAIT)? {
+            live.idle();
+        }
     }
     Ok(())
 }
