@@ -2,14 +2,17 @@
 
 mod cli;
 mod demo;
+mod ending;
 mod engine;
 mod flow;
+mod kafka;
 mod load;
 mod log;
 mod observe;
 mod operate;
 mod print;
 mod socket;
+mod tokens;
 mod tools;
 mod trial;
 mod up;
