@@ -14,7 +14,7 @@ run: web ## build everything and start it on a synthetic market; prints the addr
 
 web: apps/web/dist/index.html ## build the page
 
-apps/web/dist/index.html: $(shell find apps/web/src apps/web/public apps/web/index.html apps/web/package-lock.json -type f 2>/dev/null)
+apps/web/dist/index.html: $(shell find apps/web/src apps/web/public apps/web/build apps/web/scripts apps/web/index.html apps/web/vite.config.ts apps/web/package-lock.json -type f -not -path "*/generated/*" 2>/dev/null)
 	@deploy/needs node npm
 	cd apps/web && npm ci --no-audit --no-fund && npm run build
 

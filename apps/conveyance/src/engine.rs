@@ -1,13 +1,13 @@
 //! Everything in one process on the embedded bus: one thread for each instance of a service.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::{Bus, BusError};
 use dataflow::source::{Round, SourceRunner};
 use dataflow::view::{Start, ViewRunner};
@@ -17,6 +17,9 @@ use gateway::ListingView;
 use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
+use crate::log::Log;
+use crate::observe::{self, Freshness, Observer, Seen, Timed};
+use crate::tools::Tools;
 use crate::wiring::Wiring;
 
 /// How long a thread waits when there is nothing to do; bounds how long a stop takes.
@@ -29,7 +32,7 @@ pub(crate) const VIEWS: &str = "views.db";
 /// The services, running.
 pub(crate) struct Engine {
     /// The bus.
-    pub(crate) bus: Arc<SqliteBus>,
+    pub(crate) bus: Arc<dyn Log>,
     /// The wiring.
     pub(crate) flow: Arc<Flow>,
     /// What is wrong now.
@@ -38,6 +41,9 @@ pub(crate) struct Engine {
     pub(crate) model: gateway::Model,
     /// Held deletes, and the word that they are right.
     pub(crate) confirmations: Confirmations,
+    /// How old records are when they can be seen.
+    freshness: Freshness,
+    instances: BTreeMap<String, u32>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -45,6 +51,10 @@ pub(crate) struct Engine {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    /// Told when `stop` is set; for threads that sleep longer than [`WAIT`].
+    stopped: Condvar,
+    sleep: Mutex<()>,
+    caught_up: AtomicBool,
     sources_done: AtomicBool,
     fatal: Mutex<Option<String>>,
     held: Mutex<Vec<String>>,
@@ -59,18 +69,20 @@ impl Shared {
     fn fail(&self, service: &str, error: &BusError) {
         let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
         fatal.get_or_insert_with(|| format!("{service}: {error}"));
-        self.stop.store(true, Ordering::Release);
+        self.stop();
     }
-}
 
-/// Opens the log of a data folder for work.
-///
-/// # Errors
-/// What is in the way, with what to do.
-pub(crate) fn open_log(dir: &Path, flow: &Flow) -> Result<Arc<SqliteBus>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let epoch = u64::try_from(clock.now_ms()).unwrap_or(1).max(1);
-    Ok(SqliteBus::open(dir, flow, Options::new(clock, epoch))?)
+    fn stop(&self) {
+        let _held = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stop.store(true, Ordering::Release);
+        self.stopped.notify_all();
+    }
+
+    /// Returns after `pause`, or at once when everything is to stop.
+    fn sleep(&self, pause: Duration) {
+        let held = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.stopped.wait_timeout_while(held, pause, |()| !self.stopping()));
+    }
 }
 
 impl Engine {
@@ -78,7 +90,7 @@ impl Engine {
     ///
     /// # Errors
     /// What is in the way, with what to do.
-    pub(crate) fn start_on(bus: Arc<SqliteBus>, dir: &Path, wiring: &Wiring) -> Result<Self> {
+    pub(crate) fn start_on(bus: Arc<dyn Log>, dir: &Path, wiring: &Wiring) -> Result<Self> {
         let flow = Arc::new(crate::flow::table());
         let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
         let model = view.model();
@@ -88,17 +100,22 @@ impl Engine {
             flow,
             board: Board::default(),
             confirmations: Confirmations::default(),
+            freshness: Freshness::default(),
+            instances: BTreeMap::new(),
             shared: Arc::default(),
             threads: Vec::new(),
         };
         engine.start_view(view)?;
         engine.start_workers(wiring)?;
         engine.start_sources(wiring)?;
+        for service in [INGEST, GATEWAY] {
+            engine.instances.insert(service.to_owned(), 1);
+        }
         Ok(engine)
     }
 
     fn bus(&self) -> Arc<dyn Bus> {
-        Arc::clone(&self.bus) as Arc<dyn Bus>
+        Arc::<dyn Log>::clone(&self.bus)
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
@@ -109,23 +126,43 @@ impl Engine {
     }
 
     fn start_view(&mut self, view: ListingView) -> Result<()> {
-        let (mut runner, start) = ViewRunner::open(
-            self.bus(),
-            &self.flow,
-            GATEWAY,
-            Arc::new(SystemClock),
-            Box::new(view),
-        )?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let view = Timed::new(Box::new(view), Arc::clone(&clock), self.freshness.clone());
+        let (runner, start) =
+            ViewRunner::open(self.bus(), &self.flow, GATEWAY, clock, Box::new(view))?;
         if let Start::Rebuilt(why) = start {
             eprintln!("the read model is rebuilt from the log: {why}");
         }
         self.spawn(GATEWAY, move |shared| {
-            while !shared.stopping() {
-                if let Err(error) = runner.step(WAIT) {
-                    shared.fail(GATEWAY, &error);
-                }
+            if let Err(error) = run_view(runner, shared) {
+                shared.fail(GATEWAY, &error);
             }
         })
+    }
+
+    /// Starts to look at everything once a second; what was seen last is in what comes back.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub(crate) fn observe(&mut self, tools: Tools) -> Result<Seen> {
+        let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
+        let seen = observer.seen();
+        // So that there is something to see from the beginning.
+        observer.look(SystemClock.now_ms())?;
+        self.spawn("observer", move |shared| {
+            while !shared.stopping() {
+                shared.sleep(observe::LOOK);
+                // A log that cannot be read stops the services, which say so; until then the last look stays.
+                drop(observer.look(SystemClock.now_ms()));
+            }
+        })?;
+        Ok(seen)
+    }
+
+    /// Says whether the view has everything that was in the log when it started.
+    pub(crate) fn caught_up(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.caught_up.load(Ordering::Acquire)
     }
 
     fn start_workers(&mut self, wiring: &Wiring) -> Result<()> {
@@ -148,6 +185,7 @@ impl Engine {
             };
             let worker = Worker::join(&*self.bus, parts)?;
             self.spawn(service, move |shared| run_worker(worker, service, shared))?;
+            *self.instances.entry(service.to_owned()).or_default() += 1;
         }
         Ok(())
     }
@@ -202,7 +240,7 @@ impl Engine {
     /// # Errors
     /// The first fatal error, or what the last sync said.
     pub(crate) fn stop(self) -> Result<()> {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop();
         for thread in self.threads {
             drop(thread.join());
         }
@@ -213,6 +251,17 @@ impl Engine {
         }
         Ok(closed?)
     }
+}
+
+fn run_view(mut runner: ViewRunner, shared: &Shared) -> Result<(), BusError> {
+    let ends = runner.ends()?;
+    while !shared.stopping() {
+        if !shared.caught_up.load(Ordering::Relaxed) && runner.has_reached(&ends) {
+            shared.caught_up.store(true, Ordering::Release);
+        }
+        runner.step(WAIT)?;
+    }
+    Ok(())
 }
 
 fn run_worker(mut worker: Worker, service: &str, shared: &Shared) {

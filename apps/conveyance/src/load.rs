@@ -12,11 +12,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Load;
-use crate::engine::{Engine, VIEWS, open_log};
+use crate::engine::{Engine, VIEWS};
 use crate::flow::{INGEST, NORMALIZE, TRACK};
 use crate::tools::Tools;
 use crate::wiring::{Reading, Wiring};
-use crate::{print, socket};
+use crate::{log, print, socket};
 
 /// Time between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(20);
@@ -32,7 +32,7 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let clock = SystemClock;
     let began_ms = clock.now_ms();
     // What was counted before anything runs: taken later, the first rows would not be of this load.
-    let bus = open_log(&args.folder.data, &crate::flow::table())?;
+    let bus = log::open(&args.folder.data, &crate::flow::table())?;
     let before = tallies(&*bus)?;
     let engine = Engine::start_on(bus, &args.folder.data, &wiring)?;
     socket::serve(tools_of(&engine, &args.folder.data))?;

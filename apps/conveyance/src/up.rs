@@ -10,10 +10,10 @@ use gateway::Gateway;
 use tokio::net::TcpListener;
 
 use crate::cli::Up;
-use crate::engine::{Engine, open_log};
+use crate::engine::Engine;
 use crate::load::tools_of;
 use crate::wiring::{Reading, Wiring};
-use crate::{demo, print, socket, tools};
+use crate::{demo, log, operate, print, socket};
 
 /// Time between two looks for new files.
 const WATCH_MS: u64 = 500;
@@ -39,16 +39,16 @@ async fn run(args: &Up) -> Result<()> {
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     // First of all: whoever holds the log may write into the folder.
-    let bus = open_log(&args.data, &crate::flow::table())?;
+    let bus = log::open(&args.data, &crate::flow::table())?;
     let (feeds, input) = feeds_of(args, &stop)?;
     let wiring = Wiring::read(&feeds, &input, Reading::Watch(WATCH_MS))?;
-    let engine = Engine::start_on(bus, &args.data, &wiring)?;
+    let mut engine = Engine::start_on(bus, &args.data, &wiring)?;
     let tools = tools_of(&engine, &args.data);
     socket::serve(tools.clone())?;
-    let explain: gateway::Explain = Arc::new(move |key: &str| {
-        tools::explain(&*tools.bus, &tools.flow, key).map_err(|e| format!("{e:#}"))
-    });
-    let gateway = Gateway::new(engine.model.clone(), explain);
+    let seen = engine.observe(tools.clone())?;
+    let gateway = Gateway::new(engine.model.clone(), operate::explain(tools.clone()))
+        .ready_when(engine.caught_up())
+        .operated_by(operate::operation(tools, seen));
     print::say(&format!("conveyance is at http://{}", listener.local_addr()?));
     print::say(&format!(
         "data in {}; stop with Ctrl-C; `conveyance lag --data {0}` shows what waits",

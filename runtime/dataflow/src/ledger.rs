@@ -23,8 +23,8 @@ impl Ledger {
         let mut rest = stored;
         let mut done = BTreeSet::new();
         let mut at = 0;
-        while let Some(step) = varint::take(&mut rest) {
-            at += step;
+        while let Some(next) = varint::take(&mut rest).and_then(|step| u64::checked_add(at, step)) {
+            at = next;
             done.insert(at);
         }
         Self { fetched: committed, open: BTreeSet::new(), done }

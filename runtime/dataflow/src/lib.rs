@@ -16,6 +16,7 @@ pub mod failure;
 pub mod flow;
 pub mod history;
 pub mod ledger;
+pub mod letters;
 pub mod memory;
 mod overlay;
 pub mod ownership;

@@ -27,6 +27,10 @@ pub struct ViewRunner {
     next: BTreeMap<(Arc<str>, u16), u64>,
 }
 
+/// The ends of what a view reads, at one moment; see [`ViewRunner::ends`].
+#[derive(Debug, Clone)]
+pub struct Ends(BTreeMap<(Arc<str>, u16), u64>);
+
 /// Why a view was rebuilt, in words for the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -78,6 +82,8 @@ impl ViewRunner {
         let stale = tombstone_days.is_some_and(|days| age_ms > i64::from(days) * DAY_MS);
         let start = match position.epoch {
             0 => Start::New,
+            // It was reset, and its process died before anything was applied.
+            epoch if epoch == bus.epoch() && position.next.is_empty() => Start::New,
             epoch if epoch != bus.epoch() => Start::Rebuilt("it belongs to another log"),
             _ if stale => Start::Rebuilt("it is older than deletions are kept"),
             _ if !fits(&*bus, &next)? => Start::Rebuilt("its position is not in the log"),
@@ -144,6 +150,23 @@ impl ViewRunner {
         for ((topic, partition), next) in &self.next {
             self.bus.hold(&self.service, topic, *partition, *next);
         }
+    }
+
+    /// Where the log ends now: what a view must have reached to be as new as its start.
+    ///
+    /// # Errors
+    /// [`BusError`] when the log cannot be read.
+    pub fn ends(&self) -> Result<Ends, BusError> {
+        let end = |(topic, partition): &(Arc<str>, u16)| {
+            Ok(((Arc::clone(topic), *partition), self.bus.range(topic, *partition)?.end))
+        };
+        Ok(Ends(self.next.keys().map(end).collect::<Result<_, BusError>>()?))
+    }
+
+    /// Whether everything before those ends is applied.
+    #[must_use]
+    pub fn has_reached(&self, ends: &Ends) -> bool {
+        ends.0.iter().all(|(place, end)| self.next.get(place).is_some_and(|next| next >= end))
     }
 
     /// Whether everything that is in the log is applied.

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::answer::Model;
+use crate::operation::Operation;
 use crate::query::{Refusal, list_request, map_request};
-use crate::{operator, page};
+use crate::{operation, operator, page};
 
 /// Requests worked on at a time; more wait.
 const REQUESTS_MAX: usize = 256;
@@ -34,7 +35,8 @@ pub struct Gateway {
     explain: Explain,
     searches: Arc<Semaphore>,
     requests: Arc<Semaphore>,
-    ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) operation: Option<Operation>,
 }
 
 impl Gateway {
@@ -47,7 +49,19 @@ impl Gateway {
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             ready: Arc::new(|| true),
+            operation: None,
         }
+    }
+
+    /// Also tells and does what an operator asks for.
+    #[must_use]
+    pub fn operated_by(self, operation: Operation) -> Self {
+        Self { operation: Some(operation), ..self }
+    }
+
+    /// Requests being answered.
+    pub(crate) fn busy(&self) -> usize {
+        REQUESTS_MAX.saturating_sub(self.requests.available_permits())
     }
 
     /// Says when `/readyz` answers with yes; without this, from the beginning.
@@ -66,11 +80,11 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .route("/listings/{key}/explain", get(explain))
         .route("/map", get(map))
         .route("/stats", get(stats))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .merge(operation::routes())
         .fallback(page::serve)
-        .method_not_allowed_fallback(|| async { Refusal::method() })
         .layer(from_fn(without_body))
+        .merge(operation::routes_with_body())
+        .method_not_allowed_fallback(|| async { Refusal::method() })
         .layer(from_fn_with_state(gateway.clone(), bounded))
         .layer(from_fn(headers))
         .with_state(gateway)
@@ -126,6 +140,15 @@ async fn blocking(
     gateway: Gateway,
     f: impl FnOnce(&Model) -> Result<Value, Refusal> + Send + 'static,
 ) -> Response {
+    let model = gateway.model.clone();
+    unhurried(gateway, move || f(&model)).await
+}
+
+/// Runs what takes its time off the event loop.
+pub(crate) async fn unhurried(
+    gateway: Gateway,
+    f: impl FnOnce() -> Result<Value, Refusal> + Send + 'static,
+) -> Response {
     let Ok(Ok(turn)) =
         tokio::time::timeout(PATIENCE, gateway.searches.clone().acquire_owned()).await
     else {
@@ -133,7 +156,7 @@ async fn blocking(
     };
     let done = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        f(&gateway.model)
+        f()
     });
     match done.await {
         Ok(Ok(value)) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(value)).into_response(),
@@ -184,14 +207,6 @@ async fn explain(
         explain(&key).map_err(|message| Refusal::new(404, "unknown_listing", message))
     })
     .await
-}
-
-async fn ready(State(gateway): State<Gateway>) -> Response {
-    if (gateway.ready)() {
-        return "ok".into_response();
-    }
-    Refusal::new(503, "not_ready", "the read model is catching up: try again in a second")
-        .into_response()
 }
 
 /// No address takes a body, so none is read; what was sent stays in the connection, which is closed.

@@ -10,8 +10,12 @@ mod columns;
 mod dictionary;
 mod display;
 mod event;
+mod flow_state;
+mod fuzz;
 mod http;
 mod map;
+mod metrics;
+mod operation;
 mod operator;
 mod page;
 mod query;
@@ -26,7 +30,13 @@ mod view;
 
 pub use answer::Model;
 pub use display::{Absent, Display, FeedDisplay, HIDDEN_STATUSES};
+pub use flow_state::{
+    Direction, Distribution, EdgeState, FlowState, Freshness, History, Process, ServiceState,
+    TopicState, Undone,
+};
+pub use fuzz::{fuzz_query, fuzz_stored_value};
 pub use http::{Explain, Gateway};
+pub use operation::{Health, Operation, Redrive, serve_health};
 pub use serve::serve;
 pub use served::{count_listings, each_document};
 pub use store::StoreError;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::query::Refusal;
 
@@ -24,6 +24,22 @@ pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
     }
     let message = "only the operator may see this: ask on the machine itself, at http://localhost";
     Err(Refusal::new(403, "operator_only", message))
+}
+
+/// Refuses what a page of another site sends: such a page cannot say that its body is JSON, and the browser says
+/// where a request comes from.
+pub(crate) fn same_site(headers: &HeaderMap) -> Result<(), Refusal> {
+    let text =
+        |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    if !matches!(site, "" | "same-origin" | "none") {
+        return Err(Refusal::new(403, "cross_site", "this is refused to pages of other sites"));
+    }
+    let kind = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Refusal::new(415, "not_json", "say `Content-Type: application/json`, and send JSON"))
 }
 
 fn is_loopback(peer: SocketAddr) -> bool {

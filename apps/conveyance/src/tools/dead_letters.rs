@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use dataflow::batch::{BatchBuilder, NewRecord};
-use dataflow::bus::{Bus, Want};
+use dataflow::bus::Want;
 use dataflow::dead;
 use dataflow::flow::{Kind, ServiceSpec};
 use dataflow::unit::{Output, Unit};
@@ -18,7 +18,7 @@ const READ_BYTES: usize = 4 << 20;
 /// Most dead letters redriven in one unit.
 const UNIT_RECORDS: usize = 500;
 /// The name under which it is remembered what was redriven.
-const MARKS: &str = "redrive";
+pub(crate) const MARKS: &str = "redrive";
 /// Headers in which `ingest` says where a row stood.
 const PLACE_HEADERS: [(&str, &str); 2] = [("file", "cv_file"), ("line", "cv_line")];
 
