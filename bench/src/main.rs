@@ -3,6 +3,7 @@
 //! Benchmarks run the real program as a process of its own and read what the operating system says of it.
 
 mod kill;
+mod live;
 mod pieces;
 mod pipeline;
 mod power;
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Synthetic listings from a file through every stage, embedded and durable.
     Pipeline(pipeline::Arguments),
+    /// From a command on one device to the screens of others, in milliseconds.
+    Live(live::Arguments),
     /// `kill -9` of the real process at random moments of a load, restarted each time.
     Kill(kill::Arguments),
     /// Power cuts: the recorded writes of a real load, cut at random places, reopened and judged.
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pipeline(arguments) => pipeline::run(&arguments),
+        Command::Live(arguments) => live::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Power(arguments) => power::run(&arguments),
     };
