@@ -1,5 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { mapLibrary } from './build/map-library';
 
 /** Where the gateway listens while the page is being developed. */
 const gateway = 'http://127.0.0.1:7080';
@@ -8,7 +9,7 @@ const gateway = 'http://127.0.0.1:7080';
 const apiPaths = ['^/listings', '^/map(\\?|$)', '^/stats', '^/livez', '^/readyz'];
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [mapLibrary(), svelte()],
   server: { port: 5173, proxy: Object.fromEntries(apiPaths.map((path) => [path, gateway])) },
   assetsInclude: ['**/*.geojson'],
   build: {

@@ -17,6 +17,7 @@ use crate::access::{Access, Right, same_site};
 use crate::answer::Model;
 use crate::commands::{BODY_MAX, BODY_TIME, Commands};
 use crate::live::Live;
+use crate::operation::{self, Operation};
 use crate::query::{Refusal, list_request, map_request};
 use crate::{changes, commands, operator, page};
 
@@ -37,10 +38,11 @@ pub struct Gateway {
     explain: Explain,
     searches: Arc<Semaphore>,
     requests: Arc<Semaphore>,
-    ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) ready: Arc<dyn Fn() -> bool + Send + Sync>,
     access: Access,
-    live: Option<Live>,
+    pub(crate) live: Option<Live>,
     commands: Option<Commands>,
+    pub(crate) operation: Option<Operation>,
 }
 
 impl Gateway {
@@ -56,6 +58,7 @@ impl Gateway {
             access: Access::default(),
             live: None,
             commands: None,
+            operation: None,
         }
     }
 
@@ -75,6 +78,17 @@ impl Gateway {
     #[must_use]
     pub fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
+    }
+
+    /// Also tells and does what an operator asks for.
+    #[must_use]
+    pub fn operated_by(self, operation: Operation) -> Self {
+        Self { operation: Some(operation), ..self }
+    }
+
+    /// Requests being answered.
+    pub(crate) fn busy(&self) -> usize {
+        REQUESTS_MAX.saturating_sub(self.requests.available_permits())
     }
 
     /// Says when `/readyz` answers with yes; without this, from the beginning.
@@ -97,8 +111,7 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .route("/changes", get(watch_changes))
         .route("/me", get(me))
         .route("/stats", get(stats))
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .merge(operation::routes())
         .fallback(page::serve)
         .method_not_allowed_fallback(|| async { Refusal::method() })
         .layer(from_fn(without_body))
@@ -167,6 +180,15 @@ async fn blocking(
     gateway: Gateway,
     f: impl FnOnce(&Model) -> Result<Value, Refusal> + Send + 'static,
 ) -> Response {
+    let model = gateway.model.clone();
+    unhurried(gateway, move || f(&model)).await
+}
+
+/// Runs what takes its time off the event loop.
+pub(crate) async fn unhurried(
+    gateway: Gateway,
+    f: impl FnOnce() -> Result<Value, Refusal> + Send + 'static,
+) -> Response {
     let Ok(Ok(turn)) =
         tokio::time::timeout(PATIENCE, gateway.searches.clone().acquire_owned()).await
     else {
@@ -174,7 +196,7 @@ async fn blocking(
     };
     let done = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        f(&gateway.model)
+        f()
     });
     match done.await {
         Ok(Ok(value)) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(value)).into_response(),
@@ -227,14 +249,6 @@ async fn explain(
     .await
 }
 
-async fn ready(State(gateway): State<Gateway>) -> Response {
-    if (gateway.ready)() {
-        return "ok".into_response();
-    }
-    Refusal::new(503, "not_ready", "the read model is catching up: try again in a second")
-        .into_response()
-}
-
 /// A client that has seen this answer has seen everything up to the position in this header.
 const POSITION: HeaderName = HeaderName::from_static("conveyance-position");
 
@@ -275,12 +289,7 @@ async fn take_command(gateway: &Gateway, request: Request) -> Result<Value, Refu
     let commands = gateway.commands.as_ref().ok_or_else(|| not_here("commands"))?;
     same_site(request.headers())?;
     let by = gateway.access.check(&request, Right::Command)?;
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        let message = "send the command as JSON, with `Content-Type: application/json`";
-        return Err(Refusal::new(415, "not_json", message));
-    }
+    is_json(request.headers())?;
     let body = axum::body::to_bytes(request.into_body(), BODY_MAX);
     let body = match tokio::time::timeout(BODY_TIME, body).await {
         Ok(Ok(body)) => body,
@@ -291,6 +300,17 @@ async fn take_command(gateway: &Gateway, request: Request) -> Result<Value, Refu
         Err(_) => return Err(Refusal::new(408, "too_slow", "the command did not arrive in time")),
     };
     commands.send(commands::check(&body, &by)?).await
+}
+
+/// A page of another site cannot say that what it sends is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = "send JSON, with `Content-Type: application/json`";
+    Err(Refusal::new(415, "not_json", message))
 }
 
 /// What the page may offer to whoever looks at it.
