@@ -198,7 +198,7 @@ test('a token is asked for where the server wants one', { skip }, async () => {
     await visit(browser, `${server.url}/listing/${summary.ListingKey}`, {}, async (page) => {
       await page.locator('.detail dl').first().waitFor();
       await live(page);
-      await page.waitForFunction(() => document.querySelector('[aria-label="Add a listing"]') === null);
+      await page.getByRole('button', { name: 'Add a listing' }).waitFor({ state: 'detached' });
       await page.getByRole('button', { name: 'Edit' }).click();
       const token = page.getByRole('dialog', { name: 'Enter your token' }).getByLabel('Token');
       await token.fill('wrong');
@@ -223,6 +223,8 @@ test('a server that dies and comes back is caught up with, without a reload', { 
   try {
     await visit(browser, `${server.url}/?q=${encodeURIComponent(summary.ListingKey)}`, { complaints: away }, async (page) => {
       await live(page);
+      await page.locator('.follow').waitFor();
+      await page.waitForLoadState('networkidle').catch(() => undefined);
       await page.evaluate(() => Object.assign(globalThis, { stayed: true }));
       await server.stop();
       await page.locator('.state.offline').waitFor();
