@@ -2,6 +2,8 @@
 //!
 //! Benchmarks run the real program as a process of its own and read what the operating system says of it.
 
+mod faults;
+mod kafka;
 mod kill;
 mod pieces;
 mod pipeline;
@@ -23,6 +25,13 @@ struct Cli {
 enum Command {
     /// Synthetic listings from a file through every stage, embedded and durable.
     Pipeline(pipeline::Arguments),
+    /// Real processes under a tagged load and random faults, judged by the history checker.
+    Faults(faults::Arguments),
+    /// Exactly-once works on real Kafka, beside the bare client and Kafka Streams.
+    Kafka(kafka::Arguments),
+    /// A contender of `kafka`, in a process of its own.
+    #[command(hide = true)]
+    KafkaPeer(kafka::PeerArguments),
     /// `kill -9` of the real process at random moments of a load, restarted each time.
     Kill(kill::Arguments),
     /// Power cuts: the recorded writes of a real load, cut at random places, reopened and judged.
@@ -32,6 +41,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pipeline(arguments) => pipeline::run(&arguments),
+        Command::Faults(arguments) => faults::run(&arguments),
+        Command::Kafka(arguments) => kafka::run(&arguments),
+        Command::KafkaPeer(arguments) => kafka::work(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Power(arguments) => power::run(&arguments),
     };

@@ -120,6 +120,10 @@ pub(crate) struct Up {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:7080")]
     pub(crate) listen: SocketAddr,
+    /// Who may command and who is the operator: a TOML file of [[token]] with name, secret and may = ["command", "operator"].
+    /// Without it, who asks on this machine may do both, and nobody else anything.
+    #[arg(long)]
+    pub(crate) tokens: Option<PathBuf>,
     /// Listings of the synthetic market.
     #[arg(long, default_value_t = 20_000)]
     pub(crate) listings: u64,

@@ -2,11 +2,17 @@
 
 mod cli;
 mod demo;
+mod ending;
 mod engine;
 mod flow;
+mod kafka;
 mod load;
+mod log;
+mod observe;
+mod operate;
 mod print;
 mod socket;
+mod tokens;
 mod tools;
 mod trial;
 mod up;
@@ -18,7 +24,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use dataflow::{Board, SystemClock};
+use dataflow::Board;
 use ingest::Confirmations;
 use serde_json::Value;
 
@@ -105,10 +111,9 @@ fn answer(dir: &Path, request: &Request) -> Result<Value> {
     }
     let flow = Arc::new(flow::table());
     let bus = if Tools::writes(request) {
-        engine::open_log(dir, &flow)?
+        log::open(dir, &flow)?
     } else {
-        let options = bus_sqlite::Options::new(Arc::new(SystemClock), 1);
-        bus_sqlite::SqliteBus::open_read_only(dir, &flow, options).context("cannot open the log")?
+        log::open_read_only(dir, &flow).context("cannot open the log")?
     };
     let tools = Tools {
         bus,

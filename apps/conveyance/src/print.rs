@@ -65,7 +65,18 @@ fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
-fn state_text(state: &State) -> String {
+/// The kind of a service.
+pub(crate) fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Source => "source",
+        Kind::Transform => "transform",
+        Kind::Effect => "effect",
+        Kind::View => "view",
+    }
+}
+
+/// Where a service keeps what it remembers.
+pub(crate) fn state_text(state: &State) -> String {
     match state {
         State::None => "-".to_owned(),
         State::Own => "own".to_owned(),
@@ -73,7 +84,8 @@ fn state_text(state: &State) -> String {
     }
 }
 
-fn retention_text(retention: Retention) -> String {
+/// What stays in a topic how long.
+pub(crate) fn retention_text(retention: Retention) -> String {
     match retention {
         Retention::Days(days) => format!("{days} days"),
         Retention::LastOfEachKey { days } => {
@@ -87,14 +99,8 @@ fn retention_text(retention: Retention) -> String {
 
 fn flow_json(flow: &Flow) -> Value {
     let services = flow.services.iter().map(|s| {
-        let kind = match s.kind {
-            Kind::Source => "source",
-            Kind::Transform => "transform",
-            Kind::Effect => "effect",
-            Kind::View => "view",
-        };
         let reads: Vec<_> = s.reads.iter().map(|(t, _)| t).collect();
-        json!({"name": s.name, "kind": kind, "reads": reads, "writes": s.writes, "state": state_text(&s.state), "does": s.does})
+        json!({"name": s.name, "kind": kind_text(s.kind), "reads": reads, "writes": s.writes, "state": state_text(&s.state), "does": s.does})
     });
     let topics = flow.topics.iter().map(|t| json!({"name": t.name, "key": t.key, "partitions": t.partitions, "compacted": t.compacted(), "kept": retention_text(t.retention)}));
     json!({"services": services.collect::<Vec<_>>(), "topics": topics.collect::<Vec<_>>()})

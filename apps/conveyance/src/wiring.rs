@@ -79,7 +79,11 @@ fn display(feeds: &Feeds) -> Display {
     display
 }
 
-fn read_text(path: &Path) -> Result<String> {
+/// Reads a file of configuration.
+///
+/// # Errors
+/// When it is not there, too large, or not UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = read_bytes(path, CONFIG_BYTES_MAX)?;
     String::from_utf8(bytes)
         .with_context(|| format!("{} is not UTF-8: save it as UTF-8", path.display()))

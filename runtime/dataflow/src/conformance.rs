@@ -56,6 +56,7 @@ pub const CASES: &[Case] = &[
 pub fn conformance(make: impl Fn(&Flow) -> Arc<dyn Bus>) {
     for (name, case) in CASES {
         let bus = make(&flow());
+        eprintln!("conformance: {name}");
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(&*bus))) {
             eprintln!("conformance: not so: {name}");
             resume_unwind(panic);

@@ -124,8 +124,9 @@ impl UnitBuilder {
         }
     }
 
+    /// Bytes so far, those of the message that is being handled included.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.staged.bytes
     }
 
     pub(crate) fn backing_topic(&self) -> Option<Arc<str>> {
