@@ -237,6 +237,7 @@ pub struct Batch {
     strings: Vec<String>,
     block: Arc<Vec<u8>>,
     starts: Vec<u32>,
+    reaches: u64,
     /// When the log took it, in milliseconds since 1970.
     pub appended_ms: i64,
 }
@@ -284,6 +285,7 @@ impl Batch {
             strings,
             block: Arc::clone(&block),
             starts: Vec::new(),
+            reaches: 0,
             appended_ms,
         };
         let mut starts = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
@@ -305,6 +307,13 @@ impl Batch {
     #[must_use]
     pub fn placed(self, base_offset: u64, appended_ms: i64) -> Self {
         Self { base_offset, appended_ms, ..self }
+    }
+
+    /// The same records, with the word that the log holds nothing else below `next`: a log may keep markers
+    /// between records, and a reader that stands behind them has nothing left to read.
+    #[must_use]
+    pub fn reaching(self, next: u64) -> Self {
+        Self { reaches: next, ..self }
     }
 
     /// The block it was decoded from, see the module.
@@ -337,14 +346,11 @@ impl Batch {
         self.base_offset
     }
 
-    /// One past the offset of the last record.
+    /// Where to read on: one past the offset of the last record, or past what [`Batch::reaching`] says.
     #[must_use]
     pub fn next_offset(&self) -> u64 {
-        self.starts
-            .len()
-            .checked_sub(1)
-            .and_then(|last| self.get(last))
-            .map_or(self.base_offset, |r| r.offset + 1)
+        let last = self.starts.len().checked_sub(1).and_then(|last| self.get(last));
+        last.map_or(self.base_offset, |r| r.offset + 1).max(self.reaches)
     }
 
     /// The record at `index`.
@@ -470,6 +476,7 @@ mod tests {
         assert_eq!(records[1].value, None);
         assert_eq!(records[1].headers(), [("code", &b"bad"[..]), ("n", &b""[..])]);
         assert_eq!(batch.next_offset(), 102);
+        assert_eq!(Batch::decode(Arc::new(block()), 100, 5).map(|b| b.reaching(105).next_offset()), Ok(105));
         assert_eq!(batch.records_from(101).count(), 1);
         let text = String::from_utf8_lossy(&good).into_owned();
         assert!(text.contains("feed") && !text.contains('z'), "what was rolled back left nothing");

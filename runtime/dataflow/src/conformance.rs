@@ -61,6 +61,7 @@ pub const ROWS_OF_EVERY_SERVICE: Case =
 pub fn conformance(make: impl Fn(&Flow) -> Arc<dyn Bus>) {
     for (name, case) in CASES {
         let bus = make(&flow());
+        eprintln!("conformance: {name}");
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(&*bus))) {
             eprintln!("conformance: not so: {name}");
             resume_unwind(panic);
