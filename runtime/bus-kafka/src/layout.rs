@@ -6,7 +6,7 @@ use dataflow::bus::BusError;
 use dataflow::flow::{Flow, Form, Kind, ServiceSpec, State, partition_of};
 
 use crate::config::KafkaConfig;
-use crate::store::{Shelf, Table};
+use crate::store::Table;
 use crate::topics;
 
 /// One topic that a service reads by partition.
@@ -89,12 +89,6 @@ impl Layout {
         }
     }
 
-    /// The changelogs of a partition.
-    pub(crate) fn shelves(&self, partition: u16) -> impl Iterator<Item = Shelf> {
-        let tables = [Table::State, Table::Tallies].into_iter();
-        tables.filter(|t| self.topic_of(*t).is_some()).map(move |t| (t, partition))
-    }
-
     /// The partition that a key of the state lives in: a source's by its feed.
     pub(crate) fn home(&self, partition: u16, key: &[u8]) -> u16 {
         if self.kind == Kind::Source { self.partition_of_lane(lane_of(key)) } else { partition }
@@ -126,7 +120,6 @@ mod tests {
         assert_eq!(layout.home(0, b"calgary\0keys\0x"), home);
         let work = Layout::of(&flow, flow.service("work").unwrap(), &config).unwrap();
         assert_eq!(work.home(3, b"calgary\0x"), 3);
-        assert_eq!(work.shelves(2).count(), 2);
         assert_eq!(work.inputs.len(), 2, "its redrive topic follows");
     }
 }
