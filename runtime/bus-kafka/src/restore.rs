@@ -137,7 +137,7 @@ impl Restorer {
         self.fence()?;
         let offsets = self.insist(|| self.committed_offsets(jobs))?;
         let mut places = Vec::new();
-        for table in [Table::State, Table::Tallies] {
+        for table in [Table::Backing, Table::Own, Table::Tallies] {
             places.extend(self.catch_up(table, jobs)?);
         }
         self.seat.store.flush(&places, self.seat.clock.now_ms())?;
