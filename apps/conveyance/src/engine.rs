@@ -1,19 +1,20 @@
-//! Everything in one process on the embedded bus: one thread for each instance of a service.
+//! Services at work in this process, on either bus: one thread for each instance of a service.
+
+mod loops;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use dataflow::bus::{Bus, BusError};
-use dataflow::source::{Round, SourceRunner};
+use dataflow::bus::Bus;
+use dataflow::source::SourceRunner;
 use dataflow::view::{Start, ViewRunner};
-use dataflow::worker::{Worker, WorkerParts};
+use dataflow::worker::{MakeTransform, Worker, WorkerParts};
 use dataflow::{Board, Clock, Flow, SystemClock, Transform};
-use gateway::ListingView;
+use gateway::{ListingView, Live, LiveView};
 use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
@@ -21,11 +22,10 @@ use crate::log::Log;
 use crate::observe::{self, Freshness, Observer, Seen, Timed};
 use crate::tools::Tools;
 use crate::wiring::Wiring;
+use loops::{Shared, run_sources, run_view, run_worker};
 
-/// How long a thread waits when there is nothing to do; bounds how long a stop takes.
-const WAIT: Duration = Duration::from_millis(50);
-/// Rounds that a stopping worker may take to give its partitions up.
-const SHUT_DOWN_ROUNDS: u32 = 100;
+/// All services, in the order of the flow.
+const ALL: [&str; 4] = [INGEST, NORMALIZE, TRACK, GATEWAY];
 /// Name of the read model's file in the data folder.
 pub(crate) const VIEWS: &str = "views.db";
 
@@ -37,8 +37,10 @@ pub(crate) struct Engine {
     pub(crate) flow: Arc<Flow>,
     /// What is wrong now.
     pub(crate) board: Board,
-    /// The served read model, until it is taken to be served.
-    pub(crate) model: gateway::Model,
+    /// The served read model, where this process keeps it.
+    pub(crate) model: Option<gateway::Model>,
+    /// Its changes as they happen.
+    pub(crate) live: Option<Live>,
     /// Held deletes, and the word that they are right.
     pub(crate) confirmations: Confirmations,
     /// How old records are when they can be seen.
@@ -48,73 +50,55 @@ pub(crate) struct Engine {
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Default)]
-struct Shared {
-    stop: AtomicBool,
-    /// Told when `stop` is set; for threads that sleep longer than [`WAIT`].
-    stopped: Condvar,
-    sleep: Mutex<()>,
-    caught_up: AtomicBool,
-    sources_done: AtomicBool,
-    fatal: Mutex<Option<String>>,
-    held: Mutex<Vec<String>>,
-}
-
-impl Shared {
-    fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    /// The first fatal error counts; it stops everything.
-    fn fail(&self, service: &str, error: &BusError) {
-        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        fatal.get_or_insert_with(|| format!("{service}: {error}"));
-        self.stop();
-    }
-
-    fn stop(&self) {
-        let _held = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
-        self.stop.store(true, Ordering::Release);
-        self.stopped.notify_all();
-    }
-
-    /// Returns after `pause`, or at once when everything is to stop.
-    fn sleep(&self, pause: Duration) {
-        let held = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.stopped.wait_timeout_while(held, pause, |()| !self.stopping()));
-    }
-}
-
 impl Engine {
     /// Starts all services on a log that is open, so that this process holds the folder.
     ///
     /// # Errors
     /// What is in the way, with what to do.
     pub(crate) fn start_on(bus: Arc<dyn Log>, dir: &Path, wiring: &Wiring) -> Result<Self> {
-        let flow = Arc::new(crate::flow::table());
-        let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
-        let model = view.model();
+        Self::start(bus, Board::default(), &ALL, (dir, wiring))
+    }
+
+    /// Starts some services, with the board on which the bus says what is wrong. A read model is kept in `dir`.
+    ///
+    /// # Errors
+    /// What is in the way, with what to do.
+    pub(crate) fn start(
+        bus: Arc<dyn Log>,
+        board: Board,
+        services: &[&str],
+        (dir, wiring): (&Path, &Wiring),
+    ) -> Result<Self> {
         let mut engine = Self {
-            model,
+            model: None,
+            live: None,
             bus,
-            flow,
-            board: Board::default(),
+            flow: Arc::new(crate::flow::table()),
+            board,
             confirmations: Confirmations::default(),
             freshness: Freshness::default(),
-            instances: BTreeMap::new(),
+            instances: services.iter().map(|name| ((*name).to_owned(), 1)).collect(),
             shared: Arc::default(),
             threads: Vec::new(),
         };
-        engine.start_view(view)?;
-        engine.start_workers(wiring)?;
-        engine.start_sources(wiring)?;
-        for service in [INGEST, GATEWAY] {
-            engine.instances.insert(service.to_owned(), 1);
+        if services.contains(&GATEWAY) {
+            let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
+            engine.model = Some(view.model());
+            let view = LiveView::new(view, engine.bus(), &engine.flow, instance())?;
+            engine.live = Some(view.live());
+            engine.start_view(view)?;
+        }
+        for service in services {
+            engine.start_worker(service, wiring)?;
+        }
+        if services.contains(&INGEST) {
+            engine.start_sources(wiring)?;
         }
         Ok(engine)
     }
 
-    fn bus(&self) -> Arc<dyn Bus> {
+    /// The bus, for whoever needs no more of it than the seam.
+    pub(crate) fn bus(&self) -> Arc<dyn Bus> {
         Arc::<dyn Log>::clone(&self.bus)
     }
 
@@ -125,7 +109,8 @@ impl Engine {
         Ok(())
     }
 
-    fn start_view(&mut self, view: ListingView) -> Result<()> {
+    fn start_view(&mut self, view: LiveView) -> Result<()> {
+        let live = view.live();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let view = Timed::new(Box::new(view), Arc::clone(&clock), self.freshness.clone());
         let (runner, start) =
@@ -134,10 +119,22 @@ impl Engine {
             eprintln!("the read model is rebuilt from the log: {why}");
         }
         self.spawn(GATEWAY, move |shared| {
-            if let Err(error) = run_view(runner, shared) {
+            if let Err(error) = run_view(runner, &live, shared) {
                 shared.fail(GATEWAY, &error);
             }
         })
+    }
+
+    /// The tools on what runs here.
+    #[must_use]
+    pub(crate) fn tools(&self, dir: &Path) -> Tools {
+        Tools {
+            bus: Arc::clone(&self.bus),
+            flow: Arc::clone(&self.flow),
+            dir: dir.to_owned(),
+            board: self.board.clone(),
+            confirmations: self.confirmations.clone(),
+        }
     }
 
     /// Starts to look at everything once a second; what was seen last is in what comes back.
@@ -165,29 +162,18 @@ impl Engine {
         move || shared.caught_up.load(Ordering::Acquire)
     }
 
-    fn start_workers(&mut self, wiring: &Wiring) -> Result<()> {
-        let (packs, places) = (Arc::clone(&wiring.packs), wiring.places.clone());
-        let make_normalize = move || {
-            Box::new(normalize::Normalize::new(Arc::clone(&packs), places.clone()))
-                as Box<dyn Transform>
+    /// Starts one Transform; of the other kinds there is nothing to start here.
+    fn start_worker(&mut self, service: &str, wiring: &Wiring) -> Result<()> {
+        let Some((service, make)) = transform(service, wiring) else { return Ok(()) };
+        let parts = WorkerParts {
+            flow: &self.flow,
+            service,
+            make,
+            clock: Arc::new(SystemClock),
+            board: self.board.clone(),
         };
-        let make_normalize: Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync> =
-            Arc::new(make_normalize);
-        let make_track: Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync> =
-            Arc::new(|| Box::new(track::Track));
-        for (service, make) in [(NORMALIZE, make_normalize), (TRACK, make_track)] {
-            let parts = WorkerParts {
-                flow: &self.flow,
-                service,
-                make: Box::new(move || make()),
-                clock: Arc::new(SystemClock),
-                board: self.board.clone(),
-            };
-            let worker = Worker::join(&*self.bus, parts)?;
-            self.spawn(service, move |shared| run_worker(worker, service, shared))?;
-            *self.instances.entry(service.to_owned()).or_default() += 1;
-        }
-        Ok(())
+        let worker = Worker::join(&*self.bus, parts)?;
+        self.spawn(service, move |shared| run_worker(worker, service, shared))
     }
 
     fn start_sources(&mut self, wiring: &Wiring) -> Result<()> {
@@ -229,6 +215,12 @@ impl Engine {
         self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether every source said that it is done (or is held), and what it read is committed.
+    #[must_use]
+    pub(crate) fn sources_done(&self) -> bool {
+        self.shared.sources_done.load(Ordering::Acquire)
+    }
+
     /// The first error that ends the process, if there was one.
     #[must_use]
     pub(crate) fn fatal(&self) -> Option<String> {
@@ -253,54 +245,24 @@ impl Engine {
     }
 }
 
-fn run_view(mut runner: ViewRunner, shared: &Shared) -> Result<(), BusError> {
-    let ends = runner.ends()?;
-    while !shared.stopping() {
-        if !shared.caught_up.load(Ordering::Relaxed) && runner.has_reached(&ends) {
-            shared.caught_up.store(true, Ordering::Release);
-        }
-        runner.step(WAIT)?;
-    }
-    Ok(())
+/// Tells this process from the ones before it, and from others on the same log; never 0, which is nobody.
+fn instance() -> u32 {
+    let (pid, now) = (u64::from(std::process::id()), SystemClock.now_ms().unsigned_abs());
+    let mixed = (now ^ (pid << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from(mixed >> 32).unwrap_or(1).max(1)
 }
 
-fn run_worker(mut worker: Worker, service: &str, shared: &Shared) {
-    while !shared.stopping() {
-        if let Err(error) = worker.step(WAIT) {
-            shared.fail(service, &error);
-            return;
+/// How a Transform is made; `None` for the other kinds.
+fn transform(service: &str, wiring: &Wiring) -> Option<(&'static str, MakeTransform)> {
+    match service {
+        NORMALIZE => {
+            let (packs, places) = (Arc::clone(&wiring.packs), wiring.places.clone());
+            let make = move || -> Box<dyn Transform> {
+                Box::new(normalize::Normalize::new(Arc::clone(&packs), places.clone()))
+            };
+            Some((NORMALIZE, Box::new(make)))
         }
+        TRACK => Some((TRACK, Box::new(|| Box::new(track::Track)))),
+        _ => None,
     }
-    for _ in 0..SHUT_DOWN_ROUNDS {
-        match worker.shut_down(Duration::from_millis(10)) {
-            Ok(false) => {}
-            Ok(true) | Err(_) => return,
-        }
-    }
-}
-
-fn run_sources(mut runner: SourceRunner, bus: &dyn Bus, shared: &Shared) {
-    while !shared.stopping() {
-        let seen = bus.wait(0, Duration::ZERO);
-        match runner.step(WAIT) {
-            Ok(Round::Busy) => shared.sources_done.store(false, Ordering::Release),
-            // Whatever moves the stages behind also appends; so this wait ends when pacing may have.
-            Ok(Round::Paced) => drop(bus.wait(seen, Duration::from_millis(5))),
-            Ok(Round::Idle(wait_ms)) => {
-                note_held(&runner, shared);
-                bus.wait(seen, Duration::from_millis(wait_ms).min(WAIT));
-            }
-            Ok(Round::Done) => {
-                note_held(&runner, shared);
-                bus.wait(seen, WAIT);
-            }
-            Err(error) => shared.fail(INGEST, &error),
-        }
-    }
-}
-
-/// A held lane is tried again now and then; for a one-shot load it counts as over.
-fn note_held(runner: &SourceRunner, shared: &Shared) {
-    *shared.held.lock().unwrap_or_else(PoisonError::into_inner) = runner.held();
-    shared.sources_done.store(runner.is_over(), Ordering::Release);
 }

@@ -35,4 +35,6 @@ mod writer;
 
 pub use bus::SqliteBus;
 pub use fuzz::fuzz_stored_row;
+#[cfg(feature = "wrong-syncs")]
+pub use options::WrongSync;
 pub use options::{OpenError, Options};

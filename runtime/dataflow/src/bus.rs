@@ -234,6 +234,8 @@ pub trait Member: Send {
     fn state(&mut self, partition: u16, key: &[u8]) -> Result<Option<Arc<[u8]>>, BusError>;
 
     /// Committed entries of one partition of the service's own table in key order: prefix, greater than `after`, at most `limit`.
+    /// A service whose state is none, or an output, has such a table too: what the runtime itself must remember
+    /// is there (see `letters`). See [`crate::conformance::ROWS_OF_EVERY_SERVICE`].
     ///
     /// # Errors
     /// [`BusError`] when the store cannot be read.

@@ -12,6 +12,8 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(crate) struct Served {
     /// Requests being answered.
     pub(crate) requests: usize,
+    /// Those who watch changes, where changes are served.
+    pub(crate) subscribers: Option<usize>,
 }
 
 /// All figures of a process.
@@ -25,6 +27,9 @@ pub(crate) fn text(state: &FlowState, served: Option<&Served>) -> String {
     if let Some(served) = served {
         page.head("conveyance_http_requests", "gauge", "Requests being answered.");
         page.line("conveyance_http_requests", &[], served.requests as f64);
+        let name = "conveyance_sse_streams";
+        page.head(name, "gauge", "Clients that watch changes.");
+        page.line(name, &[], served.subscribers.unwrap_or(0) as f64);
     }
     process(&mut page, state);
     page.0
@@ -199,7 +204,7 @@ mod tests {
 
     #[test]
     fn figures_stand_under_their_names() {
-        let text = text(&state(), Some(&Served { requests: 3 }));
+        let text = text(&state(), Some(&Served { requests: 3, subscribers: Some(7) }));
         for line in [
             r#"conveyance_undone_records{service="track",topic="a",partition="1"} 2"#,
             r#"conveyance_undone_oldest_seconds{service="track",topic="a",partition="1"} 1.5"#,
@@ -216,6 +221,7 @@ mod tests {
             "conveyance_freshness_seconds_count 4",
             "conveyance_view_behind_seconds 2.25",
             "conveyance_http_requests 3",
+            "conveyance_sse_streams 7",
             r#"conveyance_build_info{version="1.2.3"} 1"#,
             "process_resident_memory_bytes 4096",
         ] {

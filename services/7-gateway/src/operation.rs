@@ -14,8 +14,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::access::same_site;
 use crate::flow_state::FlowState;
-use crate::http::{Gateway, unhurried};
+use crate::http::{Gateway, is_json, unhurried};
+use crate::live::Live;
 use crate::metrics::{self, Served};
 use crate::operator;
 use crate::query::{QUERY_BYTES_MAX, Refusal};
@@ -61,19 +63,15 @@ pub struct Redrive {
     pub all: bool,
 }
 
-/// Addresses that take no body.
+/// All addresses of this file.
 pub(crate) fn routes() -> Router<Gateway> {
     Router::new()
         .route("/flow/state", get(flow_state))
         .route("/metrics", get(own_metrics))
         .route("/dead-letters", get(list))
+        .route("/dead-letters/redrive", post(redrive))
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-}
-
-/// Addresses that take one.
-pub(crate) fn routes_with_body() -> Router<Gateway> {
-    Router::new().route("/dead-letters/redrive", post(redrive))
 }
 
 async fn alive() -> &'static str {
@@ -113,7 +111,10 @@ async fn own_metrics(
 ) -> Result<Response, Refusal> {
     operator::check(&request)?;
     let state = (operation(&gateway)?.flow)();
-    let served = Served { requests: gateway.busy() };
+    let served = Served {
+        requests: gateway.busy(),
+        subscribers: gateway.live.as_ref().map(Live::subscribers),
+    };
     Ok(metrics_page(metrics::text(&state, Some(&served))))
 }
 
@@ -172,7 +173,8 @@ fn list_request(query: &str) -> Result<(Option<String>, usize), Refusal> {
 
 async fn redrive(State(gateway): State<Gateway>, request: Request) -> Result<Response, Refusal> {
     operator::check(&request)?;
-    operator::same_site(request.headers())?;
+    same_site(request.headers())?;
+    is_json(request.headers())?;
     let send_back = Arc::clone(&operation(&gateway)?.redrive);
     let bytes = to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| {
         Refusal::new(413, "body_too_long", format!("at most {BODY_BYTES_MAX} bytes"))
