@@ -19,6 +19,7 @@ mod compact;
 mod dictionary;
 mod files;
 mod group;
+mod known;
 mod log;
 mod member;
 mod open;

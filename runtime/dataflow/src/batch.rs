@@ -104,6 +104,19 @@ pub struct Mark {
 }
 
 impl BatchBuilder {
+    /// Empty, with room for about so many bytes of records.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { records: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// Empties it for the next block; the room for records stays.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.strings.clear();
+        self.count = 0;
+    }
+
     /// Number of records so far.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -183,16 +196,22 @@ impl BatchBuilder {
     #[must_use]
     pub fn finish(&self) -> Vec<u8> {
         let mut block = Vec::with_capacity(self.records.len() + 128);
+        self.finish_into(&mut block);
+        block
+    }
+
+    /// As [`BatchBuilder::finish`], into a buffer that is used again.
+    pub fn finish_into(&self, block: &mut Vec<u8>) {
+        block.clear();
         block.push(FORMAT);
-        put(&mut block, self.count);
-        put(&mut block, zigzag(self.base_time));
-        put(&mut block, self.strings.len() as u64);
+        put(block, self.count);
+        put(block, zigzag(self.base_time));
+        put(block, self.strings.len() as u64);
         for text in &self.strings {
-            put(&mut block, text.len() as u64);
+            put(block, text.len() as u64);
             block.extend_from_slice(text.as_bytes());
         }
         block.extend_from_slice(&self.records);
-        block
     }
 }
 
