@@ -49,6 +49,11 @@ impl Dictionary {
         usize::try_from(code).ok().and_then(|at| self.names.get(at)).map_or("", |name| name)
     }
 
+    /// How many there are, the empty text included.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// All texts, by number.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|name| &**name)

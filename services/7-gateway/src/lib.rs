@@ -17,6 +17,7 @@ mod page;
 mod query;
 mod reader;
 mod record;
+mod rows;
 mod search;
 mod serve;
 mod served;
