@@ -3,30 +3,38 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help run test web check unit browser clean
+.PHONY: help run test web check unit faults browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: web ## build everything and start it on a synthetic market; prints the address
+	@deploy/needs cargo cc libssl
 	cargo run --release --bin conveyance -- up --demo
 
 web: apps/web/dist/index.html ## build the page
 
-apps/web/dist/index.html: $(shell find apps/web/src apps/web/public apps/web/index.html apps/web/package-lock.json -type f 2>/dev/null)
+apps/web/dist/index.html: $(shell find apps/web/src apps/web/public apps/web/build apps/web/scripts apps/web/index.html apps/web/vite.config.ts apps/web/package-lock.json -type f -not -path "*/generated/*" 2>/dev/null)
 	@deploy/needs node npm
 	cd apps/web && npm ci --no-audit --no-fund && npm run build
 
-test: web check unit browser ## everything CI runs
+test: web check unit faults browser ## everything CI runs
 
 check: ## formatting and lints
-	@deploy/needs cargo cc
+	@deploy/needs cargo cc libssl
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-unit: web ## all Rust tests, and the page's own
-	cargo test --workspace
+unit: web ## all Rust tests, against a real Kafka broker too, and the page's own
+	@deploy/needs java mvn
+	deploy/kafka/broker run cargo test --workspace
 	cd apps/web && npm run check && npm test
+
+faults: web ## processes killed, frozen and stopped under a load; a broken commit order must be noticed
+	cargo build -p conveyance -p bench
+	target/debug/bench faults --bus sqlite --faults 25 --json
+	cargo build -p conveyance --features planted --bin conveyance-planted
+	target/debug/bench faults --bus sqlite --faults 25 --plant commit-first --json
 
 browser: web ## the page in a real browser
 	@deploy/needs chromium

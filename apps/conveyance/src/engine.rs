@@ -1,76 +1,53 @@
-//! Everything in one process on the embedded bus: one thread for each instance of a service.
+//! Services at work in this process, on either bus: one thread for each instance of a service.
 
+mod loops;
+
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bus_sqlite::{Options, SqliteBus};
-use dataflow::bus::{Bus, BusError};
-use dataflow::source::{Round, SourceRunner};
+use dataflow::bus::Bus;
+use dataflow::source::SourceRunner;
 use dataflow::view::{Start, ViewRunner};
-use dataflow::worker::{Worker, WorkerParts};
+use dataflow::worker::{MakeTransform, Worker, WorkerParts};
 use dataflow::{Board, Clock, Flow, SystemClock, Transform};
-use gateway::ListingView;
+use gateway::{ListingView, Live, LiveView};
 use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
+use crate::log::Log;
+use crate::observe::{self, Freshness, Observer, Seen, Timed};
+use crate::tools::Tools;
 use crate::wiring::Wiring;
+use loops::{Shared, run_sources, run_view, run_worker};
 
-/// How long a thread waits when there is nothing to do; bounds how long a stop takes.
-const WAIT: Duration = Duration::from_millis(50);
-/// Rounds that a stopping worker may take to give its partitions up.
-const SHUT_DOWN_ROUNDS: u32 = 100;
+/// All services, in the order of the flow.
+const ALL: [&str; 4] = [INGEST, NORMALIZE, TRACK, GATEWAY];
 /// Name of the read model's file in the data folder.
 pub(crate) const VIEWS: &str = "views.db";
 
 /// The services, running.
 pub(crate) struct Engine {
     /// The bus.
-    pub(crate) bus: Arc<SqliteBus>,
+    pub(crate) bus: Arc<dyn Log>,
     /// The wiring.
     pub(crate) flow: Arc<Flow>,
     /// What is wrong now.
     pub(crate) board: Board,
-    /// The served read model, until it is taken to be served.
-    pub(crate) model: gateway::Model,
+    /// The served read model, where this process keeps it.
+    pub(crate) model: Option<gateway::Model>,
+    /// Its changes as they happen.
+    pub(crate) live: Option<Live>,
     /// Held deletes, and the word that they are right.
     pub(crate) confirmations: Confirmations,
+    /// How old records are when they can be seen.
+    freshness: Freshness,
+    instances: BTreeMap<String, u32>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    stop: AtomicBool,
-    sources_done: AtomicBool,
-    fatal: Mutex<Option<String>>,
-    held: Mutex<Vec<String>>,
-}
-
-impl Shared {
-    fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    /// The first fatal error counts; it stops everything.
-    fn fail(&self, service: &str, error: &BusError) {
-        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
-        fatal.get_or_insert_with(|| format!("{service}: {error}"));
-        self.stop.store(true, Ordering::Release);
-    }
-}
-
-/// Opens the log of a data folder for work.
-///
-/// # Errors
-/// What is in the way, with what to do.
-pub(crate) fn open_log(dir: &Path, flow: &Flow) -> Result<Arc<SqliteBus>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let epoch = u64::try_from(clock.now_ms()).unwrap_or(1).max(1);
-    Ok(SqliteBus::open(dir, flow, Options::new(clock, epoch))?)
 }
 
 impl Engine {
@@ -78,27 +55,51 @@ impl Engine {
     ///
     /// # Errors
     /// What is in the way, with what to do.
-    pub(crate) fn start_on(bus: Arc<SqliteBus>, dir: &Path, wiring: &Wiring) -> Result<Self> {
-        let flow = Arc::new(crate::flow::table());
-        let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
-        let model = view.model();
+    pub(crate) fn start_on(bus: Arc<dyn Log>, dir: &Path, wiring: &Wiring) -> Result<Self> {
+        Self::start(bus, Board::default(), &ALL, (dir, wiring))
+    }
+
+    /// Starts some services, with the board on which the bus says what is wrong. A read model is kept in `dir`.
+    ///
+    /// # Errors
+    /// What is in the way, with what to do.
+    pub(crate) fn start(
+        bus: Arc<dyn Log>,
+        board: Board,
+        services: &[&str],
+        (dir, wiring): (&Path, &Wiring),
+    ) -> Result<Self> {
         let mut engine = Self {
-            model,
+            model: None,
+            live: None,
             bus,
-            flow,
-            board: Board::default(),
+            flow: Arc::new(crate::flow::table()),
+            board,
             confirmations: Confirmations::default(),
+            freshness: Freshness::default(),
+            instances: services.iter().map(|name| ((*name).to_owned(), 1)).collect(),
             shared: Arc::default(),
             threads: Vec::new(),
         };
-        engine.start_view(view)?;
-        engine.start_workers(wiring)?;
-        engine.start_sources(wiring)?;
+        if services.contains(&GATEWAY) {
+            let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
+            engine.model = Some(view.model());
+            let view = LiveView::new(view, engine.bus(), &engine.flow, instance())?;
+            engine.live = Some(view.live());
+            engine.start_view(view)?;
+        }
+        for service in services {
+            engine.start_worker(service, wiring)?;
+        }
+        if services.contains(&INGEST) {
+            engine.start_sources(wiring)?;
+        }
         Ok(engine)
     }
 
-    fn bus(&self) -> Arc<dyn Bus> {
-        Arc::clone(&self.bus) as Arc<dyn Bus>
+    /// The bus, for whoever needs no more of it than the seam.
+    pub(crate) fn bus(&self) -> Arc<dyn Bus> {
+        Arc::<dyn Log>::clone(&self.bus)
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
@@ -108,48 +109,71 @@ impl Engine {
         Ok(())
     }
 
-    fn start_view(&mut self, view: ListingView) -> Result<()> {
-        let (mut runner, start) = ViewRunner::open(
-            self.bus(),
-            &self.flow,
-            GATEWAY,
-            Arc::new(SystemClock),
-            Box::new(view),
-        )?;
+    fn start_view(&mut self, view: LiveView) -> Result<()> {
+        let live = view.live();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let view = Timed::new(Box::new(view), Arc::clone(&clock), self.freshness.clone());
+        let (runner, start) =
+            ViewRunner::open(self.bus(), &self.flow, GATEWAY, clock, Box::new(view))?;
         if let Start::Rebuilt(why) = start {
             eprintln!("the read model is rebuilt from the log: {why}");
         }
         self.spawn(GATEWAY, move |shared| {
-            while !shared.stopping() {
-                if let Err(error) = runner.step(WAIT) {
-                    shared.fail(GATEWAY, &error);
-                }
+            if let Err(error) = run_view(runner, &live, shared) {
+                shared.fail(GATEWAY, &error);
             }
         })
     }
 
-    fn start_workers(&mut self, wiring: &Wiring) -> Result<()> {
-        let (packs, places) = (Arc::clone(&wiring.packs), wiring.places.clone());
-        let make_normalize = move || {
-            Box::new(normalize::Normalize::new(Arc::clone(&packs), places.clone()))
-                as Box<dyn Transform>
-        };
-        let make_normalize: Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync> =
-            Arc::new(make_normalize);
-        let make_track: Arc<dyn Fn() -> Box<dyn Transform> + Send + Sync> =
-            Arc::new(|| Box::new(track::Track));
-        for (service, make) in [(NORMALIZE, make_normalize), (TRACK, make_track)] {
-            let parts = WorkerParts {
-                flow: &self.flow,
-                service,
-                make: Box::new(move || make()),
-                clock: Arc::new(SystemClock),
-                board: self.board.clone(),
-            };
-            let worker = Worker::join(&*self.bus, parts)?;
-            self.spawn(service, move |shared| run_worker(worker, service, shared))?;
+    /// The tools on what runs here.
+    #[must_use]
+    pub(crate) fn tools(&self, dir: &Path) -> Tools {
+        Tools {
+            bus: Arc::clone(&self.bus),
+            flow: Arc::clone(&self.flow),
+            dir: dir.to_owned(),
+            board: self.board.clone(),
+            confirmations: self.confirmations.clone(),
         }
-        Ok(())
+    }
+
+    /// Starts to look at everything once a second; what was seen last is in what comes back.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub(crate) fn observe(&mut self, tools: Tools) -> Result<Seen> {
+        let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
+        let seen = observer.seen();
+        // So that there is something to see from the beginning.
+        observer.look(SystemClock.now_ms())?;
+        self.spawn("observer", move |shared| {
+            while !shared.stopping() {
+                shared.sleep(observe::LOOK);
+                // A log that cannot be read stops the services, which say so; until then the last look stays.
+                drop(observer.look(SystemClock.now_ms()));
+            }
+        })?;
+        Ok(seen)
+    }
+
+    /// Says whether the view has everything that was in the log when it started.
+    pub(crate) fn caught_up(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.caught_up.load(Ordering::Acquire)
+    }
+
+    /// Starts one Transform; of the other kinds there is nothing to start here.
+    fn start_worker(&mut self, service: &str, wiring: &Wiring) -> Result<()> {
+        let Some((service, make)) = transform(service, wiring) else { return Ok(()) };
+        let parts = WorkerParts {
+            flow: &self.flow,
+            service,
+            make,
+            clock: Arc::new(SystemClock),
+            board: self.board.clone(),
+        };
+        let worker = Worker::join(&*self.bus, parts)?;
+        self.spawn(service, move |shared| run_worker(worker, service, shared))
     }
 
     fn start_sources(&mut self, wiring: &Wiring) -> Result<()> {
@@ -191,6 +215,12 @@ impl Engine {
         self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether every source said that it is done (or is held), and what it read is committed.
+    #[must_use]
+    pub(crate) fn sources_done(&self) -> bool {
+        self.shared.sources_done.load(Ordering::Acquire)
+    }
+
     /// The first error that ends the process, if there was one.
     #[must_use]
     pub(crate) fn fatal(&self) -> Option<String> {
@@ -202,7 +232,7 @@ impl Engine {
     /// # Errors
     /// The first fatal error, or what the last sync said.
     pub(crate) fn stop(self) -> Result<()> {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop();
         for thread in self.threads {
             drop(thread.join());
         }
@@ -215,43 +245,24 @@ impl Engine {
     }
 }
 
-fn run_worker(mut worker: Worker, service: &str, shared: &Shared) {
-    while !shared.stopping() {
-        if let Err(error) = worker.step(WAIT) {
-            shared.fail(service, &error);
-            return;
-        }
-    }
-    for _ in 0..SHUT_DOWN_ROUNDS {
-        match worker.shut_down(Duration::from_millis(10)) {
-            Ok(false) => {}
-            Ok(true) | Err(_) => return,
-        }
-    }
+/// Tells this process from the ones before it, and from others on the same log; never 0, which is nobody.
+fn instance() -> u32 {
+    let (pid, now) = (u64::from(std::process::id()), SystemClock.now_ms().unsigned_abs());
+    let mixed = (now ^ (pid << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from(mixed >> 32).unwrap_or(1).max(1)
 }
 
-fn run_sources(mut runner: SourceRunner, bus: &dyn Bus, shared: &Shared) {
-    while !shared.stopping() {
-        let seen = bus.wait(0, Duration::ZERO);
-        match runner.step(WAIT) {
-            Ok(Round::Busy) => shared.sources_done.store(false, Ordering::Release),
-            // Whatever moves the stages behind also appends; so this wait ends when pacing may have.
-            Ok(Round::Paced) => drop(bus.wait(seen, Duration::from_millis(5))),
-            Ok(Round::Idle(wait_ms)) => {
-                note_held(&runner, shared);
-                bus.wait(seen, Duration::from_millis(wait_ms).min(WAIT));
-            }
-            Ok(Round::Done) => {
-                note_held(&runner, shared);
-                bus.wait(seen, WAIT);
-            }
-            Err(error) => shared.fail(INGEST, &error),
+/// How a Transform is made; `None` for the other kinds.
+fn transform(service: &str, wiring: &Wiring) -> Option<(&'static str, MakeTransform)> {
+    match service {
+        NORMALIZE => {
+            let (packs, places) = (Arc::clone(&wiring.packs), wiring.places.clone());
+            let make = move || -> Box<dyn Transform> {
+                Box::new(normalize::Normalize::new(Arc::clone(&packs), places.clone()))
+            };
+            Some((NORMALIZE, Box::new(make)))
         }
+        TRACK => Some((TRACK, Box::new(|| Box::new(track::Track)))),
+        _ => None,
     }
-}
-
-/// A held lane is tried again now and then; for a one-shot load it counts as over.
-fn note_held(runner: &SourceRunner, shared: &Shared) {
-    *shared.held.lock().unwrap_or_else(PoisonError::into_inner) = runner.held();
-    shared.sources_done.store(runner.is_over(), Ordering::Release);
 }

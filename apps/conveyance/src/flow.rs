@@ -77,10 +77,11 @@ fn services() -> Vec<ServiceSpec> {
             reads: vec![
                 (LISTING_CURRENT.to_owned(), Form::Keyed),
                 (LISTING_EVENTS.to_owned(), Form::Keyed),
+                (COMMAND_RESULTS.to_owned(), Form::Keyed),
             ],
-            writes: vec![],
+            writes: vec![LISTING_CHANGES.to_owned()],
             state: State::None,
-            does: "keeps the read models and serves them, with the page".to_owned(),
+            does: "keeps the read models, serves them and their changes, takes commands".to_owned(),
         },
     ]
 }

@@ -12,11 +12,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Load;
-use crate::engine::{Engine, VIEWS, open_log};
+use crate::engine::{Engine, VIEWS};
 use crate::flow::{INGEST, NORMALIZE, TRACK};
-use crate::tools::Tools;
 use crate::wiring::{Reading, Wiring};
-use crate::{print, socket};
+use crate::{log, print, socket};
 
 /// Time between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(20);
@@ -30,12 +29,13 @@ type Tallies = BTreeMap<String, i64>;
 pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let wiring = Wiring::read(&args.feeds, &args.input, Reading::Once)?;
     let clock = SystemClock;
+    let data = args.folder.data();
     let began_ms = clock.now_ms();
     // What was counted before anything runs: taken later, the first rows would not be of this load.
-    let bus = open_log(&args.folder.data, &crate::flow::table())?;
+    let bus = log::open(&data, &crate::flow::table())?;
     let before = tallies(&*bus)?;
-    let engine = Engine::start_on(bus, &args.folder.data, &wiring)?;
-    socket::serve(tools_of(&engine, &args.folder.data))?;
+    let engine = Engine::start_on(bus, &data, &wiring)?;
+    socket::serve(engine.tools(&data))?;
     wait_until_done(&engine, &before)?;
     let seconds = (clock.now_ms() - began_ms) as f64 / 1000.0;
     let names: Vec<&str> = wiring.feeds.iter().map(|(config, _)| config.name.as_str()).collect();
@@ -43,10 +43,10 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
         &names,
         &before,
         &tallies(&*engine.bus)?,
-        gateway::count_listings(&args.folder.data.join(VIEWS))?,
+        gateway::count_listings(&data.join(VIEWS))?,
         seconds,
     );
-    let held = engine.held_feeds();
+    let (held, stuck) = (engine.held_feeds(), engine.board.holds());
     let conditions = engine.board.conditions();
     let notices = engine.confirmations.notices();
     let waiting = engine.confirmations.held();
@@ -58,23 +58,13 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     for deletes in waiting {
         eprintln!("{deletes}");
     }
-    if held.is_empty() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        bail!("not read to the end: {}", held.join(", "))
+    if stuck {
+        bail!("not done to the end: a partition is held, see above; then load again, it goes on");
     }
-}
-
-/// The tools on a running engine.
-#[must_use]
-pub(crate) fn tools_of(engine: &Engine, dir: &Path) -> Tools {
-    Tools {
-        bus: std::sync::Arc::clone(&engine.bus),
-        flow: std::sync::Arc::clone(&engine.flow),
-        dir: dir.to_owned(),
-        board: engine.board.clone(),
-        confirmations: engine.confirmations.clone(),
+    if !held.is_empty() {
+        bail!("not read to the end: {}", held.join(", "));
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn wait_until_done(engine: &Engine, before: &Tallies) -> Result<()> {
@@ -85,7 +75,8 @@ fn wait_until_done(engine: &Engine, before: &Tallies) -> Result<()> {
         bar.set_style(style);
     }
     let mut seen = 0;
-    while engine.fatal().is_none() && !engine.finished()? {
+    // What a held partition has not done, nobody does: waiting for it would never end.
+    while engine.fatal().is_none() && !engine.board.holds() && !engine.finished()? {
         seen = engine.bus.wait(seen, LOOK);
         if !bar.is_hidden() {
             let now = tallies(&*engine.bus)?;

@@ -65,7 +65,18 @@ fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
-fn state_text(state: &State) -> String {
+/// The kind of a service.
+pub(crate) fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Source => "source",
+        Kind::Transform => "transform",
+        Kind::Effect => "effect",
+        Kind::View => "view",
+    }
+}
+
+/// Where a service keeps what it remembers.
+pub(crate) fn state_text(state: &State) -> String {
     match state {
         State::None => "-".to_owned(),
         State::Own => "own".to_owned(),
@@ -73,7 +84,8 @@ fn state_text(state: &State) -> String {
     }
 }
 
-fn retention_text(retention: Retention) -> String {
+/// What stays in a topic how long.
+pub(crate) fn retention_text(retention: Retention) -> String {
     match retention {
         Retention::Days(days) => format!("{days} days"),
         Retention::LastOfEachKey { days } => {
@@ -87,14 +99,8 @@ fn retention_text(retention: Retention) -> String {
 
 fn flow_json(flow: &Flow) -> Value {
     let services = flow.services.iter().map(|s| {
-        let kind = match s.kind {
-            Kind::Source => "source",
-            Kind::Transform => "transform",
-            Kind::Effect => "effect",
-            Kind::View => "view",
-        };
         let reads: Vec<_> = s.reads.iter().map(|(t, _)| t).collect();
-        json!({"name": s.name, "kind": kind, "reads": reads, "writes": s.writes, "state": state_text(&s.state), "does": s.does})
+        json!({"name": s.name, "kind": kind_text(s.kind), "reads": reads, "writes": s.writes, "state": state_text(&s.state), "does": s.does})
     });
     let topics = flow.topics.iter().map(|t| json!({"name": t.name, "key": t.key, "partitions": t.partitions, "compacted": t.compacted(), "kept": retention_text(t.retention)}));
     json!({"services": services.collect::<Vec<_>>(), "topics": topics.collect::<Vec<_>>()})
@@ -160,6 +166,54 @@ pub(crate) fn lag(value: &Value) {
     }
     for c in rows(value, "conditions") {
         out!("! {}: {}", text(c, "place"), text(c, "condition"));
+    }
+}
+
+/// `topics plan`.
+pub(crate) fn topics(value: &Value) {
+    let steps: Vec<_> = rows(value, "steps").collect();
+    if steps.is_empty() {
+        out!("every topic is as the flow table says");
+    }
+    for step in steps {
+        let topic = text(step, "topic");
+        match text(step, "do") {
+            "make" => {
+                let settings = step.get("settings").and_then(Value::as_object);
+                let settings: Vec<_> = settings
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, v)| format!("{name}={}", v.as_str().unwrap_or_default()))
+                    .collect();
+                let (partitions, copies) = (number(step, "partitions"), number(step, "copies"));
+                out!(
+                    "+ {topic}: {partitions} partitions, {copies} copies, {}",
+                    settings.join(", ")
+                );
+            }
+            "set" => {
+                for s in rows(step, "settings") {
+                    out!(
+                        "~ {topic}: {} {} -> {}",
+                        text(s, "name"),
+                        or_dash(text(s, "from")),
+                        text(s, "to")
+                    );
+                }
+            }
+            _ => out!("! {topic}: {}", text(step, "why")),
+        }
+    }
+}
+
+/// `doctor`.
+pub(crate) fn doctor(value: &Value) {
+    let mut findings = rows(value, "findings").peekable();
+    if findings.peek().is_none() {
+        out!("nothing is wrong: everyone works, every partition moves, no transaction is stuck");
+    }
+    for f in findings {
+        out!("! {}: {}\n    {}", text(f, "place"), text(f, "found"), text(f, "advice"));
     }
 }
 

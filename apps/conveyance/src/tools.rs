@@ -3,20 +3,24 @@
 
 mod check;
 mod dead_letters;
+mod doctor;
 mod explain;
 mod lag;
 mod replay;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
-use bus_sqlite::SqliteBus;
 use dataflow::{Board, Flow};
 use ingest::Confirmations;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::log::Log;
+
+pub(crate) use dead_letters::MARKS;
 pub(crate) use explain::explain;
 
 /// What can be asked.
@@ -51,6 +55,11 @@ pub(crate) enum Request {
     },
     /// Recomputes and compares.
     Check,
+    /// Looks for what is wrong.
+    Doctor {
+        /// Seconds between two looks.
+        wait_s: u64,
+    },
     /// Sends the archive of raw rows through today's mapping.
     Replay {
         /// Only this feed.
@@ -69,7 +78,7 @@ pub(crate) enum Request {
 #[derive(Clone)]
 pub(crate) struct Tools {
     /// The log.
-    pub(crate) bus: Arc<SqliteBus>,
+    pub(crate) bus: Arc<dyn Log>,
     /// The wiring.
     pub(crate) flow: Arc<Flow>,
     /// The data folder.
@@ -97,6 +106,7 @@ impl Tools {
             }
             Request::Explain { key } => explain(&*self.bus, &self.flow, key),
             Request::Check => check::check(self),
+            Request::Doctor { wait_s } => doctor::doctor(self, Duration::from_secs(*wait_s)),
             Request::Replay { feed } => replay::replay(self, feed.as_deref()),
             Request::Confirm { feed, snapshot } => {
                 let held =
@@ -106,6 +116,18 @@ impl Tools {
                 )
             }
         }
+    }
+
+    /// What is wrong now: `(place, what, with what to do)`.
+    #[must_use]
+    pub(crate) fn conditions(&self) -> Vec<(String, String)> {
+        let of_feed = |feed: &str| format!("{} {feed}", crate::flow::INGEST);
+        let log = self.bus.conditions().into_iter().map(|text| ("log".to_owned(), text));
+        let held = self.confirmations.held().into_iter();
+        let held = held.map(|h| (of_feed(&h.feed), h.to_string()));
+        let notices = self.confirmations.notices().into_iter();
+        let notices = notices.map(|(feed, text)| (of_feed(&feed), text));
+        self.board.conditions().into_iter().chain(log).chain(held).chain(notices).collect()
     }
 
     /// Whether a request changes the log, so that it has to be opened for work.

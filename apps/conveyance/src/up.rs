@@ -3,22 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gateway::Gateway;
 use tokio::net::TcpListener;
 
 use crate::cli::Up;
-use crate::engine::{Engine, open_log};
-use crate::load::tools_of;
+use crate::engine::Engine;
 use crate::wiring::{Reading, Wiring};
-use crate::{demo, print, socket, tools};
+use crate::{demo, ending, log, operate, print, socket, tokens};
 
 /// Time between two looks for new files.
 const WATCH_MS: u64 = 500;
-/// Time between two looks at whether something is wrong.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs until it is told to stop.
 ///
@@ -31,6 +26,8 @@ pub(crate) fn up(args: &Up) -> Result<()> {
 }
 
 async fn run(args: &Up) -> Result<()> {
+    let access = tokens::access(args.tokens.as_deref())?;
+    tokens::check_address(args.listen, &access)?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another conveyance running? --listen names another address",
@@ -39,23 +36,21 @@ async fn run(args: &Up) -> Result<()> {
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     // First of all: whoever holds the log may write into the folder.
-    let bus = open_log(&args.data, &crate::flow::table())?;
+    let bus = log::open(&args.data, &crate::flow::table())?;
     let (feeds, input) = feeds_of(args, &stop)?;
     let wiring = Wiring::read(&feeds, &input, Reading::Watch(WATCH_MS))?;
-    let engine = Engine::start_on(bus, &args.data, &wiring)?;
-    let tools = tools_of(&engine, &args.data);
+    let mut engine = Engine::start_on(bus, &args.data, &wiring)?;
+    let tools = engine.tools(&args.data);
     socket::serve(tools.clone())?;
-    let explain: gateway::Explain = Arc::new(move |key: &str| {
-        tools::explain(&*tools.bus, &tools.flow, key).map_err(|e| format!("{e:#}"))
-    });
-    let gateway = Gateway::new(engine.model.clone(), explain);
+    let seen = engine.observe(tools.clone())?;
+    let gateway = operate::gateway(&engine, tools, seen)?.with_access(access);
     print::say(&format!("conveyance is at http://{}", listener.local_addr()?));
     print::say(&format!(
         "data in {}; stop with Ctrl-C; `conveyance lag --data {0}` shows what waits",
         args.data.display()
     ));
     let engine = Arc::new(engine);
-    let ended = gateway::serve(listener, gateway, until_over(Arc::clone(&engine))).await;
+    let ended = gateway::serve(listener, gateway, ending::until_over(Arc::clone(&engine))).await;
     stop.store(true, Ordering::Release);
     let engine =
         Arc::into_inner(engine).context("the server still holds the services: this is a bug")?;
@@ -73,43 +68,4 @@ fn feeds_of(args: &Up, stop: &Arc<AtomicBool>) -> Result<(PathBuf, PathBuf)> {
             Ok((demo::start(&folder, args.listings, args.rate, stop)?, folder))
         }
     }
-}
-
-/// Ends when the operator says so, or when a service cannot go on. Prints each condition once.
-async fn until_over(engine: Arc<Engine>) {
-    let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    else {
-        return;
-    };
-    let mut look = tokio::time::interval(LOOK);
-    let mut said = std::collections::HashSet::new();
-    loop {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return,
-            _ = terminate.recv() => return,
-            _ = look.tick() => {
-                if engine.fatal().is_some() {
-                    return;
-                }
-                say_news(&engine, &mut said);
-            }
-        }
-    }
-}
-
-fn say_news(engine: &Engine, said: &mut std::collections::HashSet<String>) {
-    let held = engine.confirmations.held().into_iter().map(|h| h.to_string());
-    let board = engine
-        .board
-        .conditions()
-        .into_iter()
-        .chain(engine.confirmations.notices())
-        .map(|(place, text)| format!("{place}: {text}"));
-    let now: std::collections::HashSet<String> =
-        board.chain(engine.bus.conditions()).chain(held).collect();
-    for text in now.difference(said) {
-        eprintln!("{text}");
-    }
-    *said = now;
 }

@@ -6,6 +6,7 @@
 
 pub mod fields;
 pub mod scan;
+pub mod set;
 
 use std::cmp::Ordering;
 
@@ -112,6 +113,50 @@ pub struct Command<'a> {
     pub set: &'a str,
     /// What to do.
     pub action: Action,
+}
+
+impl Command<'_> {
+    /// The message, as `gateway` sends it.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = b"{\"op\":\"command\"".to_vec();
+        write_name(&mut out, "commandId");
+        write_str(&mut out, self.id);
+        write_name(&mut out, "by");
+        out.extend_from_slice(self.by.as_bytes());
+        write_name(&mut out, "basedOn");
+        write_u64(&mut out, self.based_on);
+        write_name(&mut out, "action");
+        write_str(&mut out, self.action.name());
+        write_name(&mut out, "set");
+        out.extend_from_slice(self.set.as_bytes());
+        out.push(b'}');
+        out
+    }
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Edit, Self::Withdraw, Self::Add];
+
+    /// Its name in a message.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Edit => "edit",
+            Self::Withdraw => "withdraw",
+            Self::Add => "add",
+        }
+    }
+}
+
+/// What the key of a listing that a user added begins with; the id of the command follows.
+pub const ADDED_PREFIX: &str = "hand:";
+
+/// The key of a listing that is added by this command.
+#[must_use]
+pub fn added_key(command_id: &str) -> String {
+    format!("{ADDED_PREFIX}{command_id}")
 }
 
 /// A message of `listing.changes`.
@@ -319,8 +364,20 @@ pub(crate) fn plain<'a>(
 pub(crate) fn command_id(value: &str) -> Result<&str, Malformed> {
     let what = "commandId is not 1 to 64 letters, digits, -, _ and .";
     let id = plain(value, COMMAND_ID_MAX, what)?;
-    let fits = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if fits { Ok(id) } else { Err(Malformed::whole(what)) }
+    if is_command_id(id) { Ok(id) } else { Err(Malformed::whole(what)) }
+}
+
+/// Whether a text can be a command id: 1 to 64 letters, digits, `-`, `_` and `.`.
+#[must_use]
+pub fn is_command_id(text: &str) -> bool {
+    (1..=COMMAND_ID_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// The device that a command comes from: what stands before the last point of its id.
+#[must_use]
+pub fn device_of(command_id: &str) -> &str {
+    command_id.rsplit_once('.').map_or("", |(device, _)| device)
 }
 
 #[cfg(test)]
@@ -396,6 +453,10 @@ mod tests {
             action: Action::Edit,
         };
         assert_eq!(Change::parse(command), Ok(Change::Command(expect)));
+        for action in Action::ALL {
+            let written = Command { action, ..expect }.write();
+            assert_eq!(Change::parse(&written), Ok(Change::Command(Command { action, ..expect })));
+        }
     }
 
     #[test]

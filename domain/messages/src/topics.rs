@@ -36,3 +36,5 @@ pub const KIND_CURRENT: &str = "listing.current";
 pub const KIND_EVENT_PREFIX: &str = "listing.event.";
 /// Kind of a request for photos.
 pub const KIND_MEDIA_WANTED: &str = "media.wanted";
+/// Kind of what became of a command.
+pub const KIND_COMMAND_RESULT: &str = "command.result";

@@ -18,6 +18,7 @@ mod codec;
 mod compact;
 mod dictionary;
 mod files;
+mod fuzz;
 mod group;
 mod known;
 mod log;
@@ -34,4 +35,7 @@ mod wal;
 mod writer;
 
 pub use bus::SqliteBus;
+pub use fuzz::fuzz_stored_row;
+#[cfg(feature = "wrong-syncs")]
+pub use options::WrongSync;
 pub use options::{OpenError, Options};

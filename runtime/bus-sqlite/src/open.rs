@@ -64,7 +64,7 @@ pub(crate) fn to_read(
     let held = files::lock(dir, true)?;
     let db = schema::open_reader(&files.log, options.reader_cache_bytes)
         .map_err(|error| OpenError::Sqlite { path: files.log.clone(), error })?;
-    schema::refuse_newer(&db, dir)?;
+    schema::refuse_newer(&db, dir, options.schema)?;
     let (shared, _) = share(&db, files, flow, options, false)?;
     Ok((shared, held))
 }
@@ -112,8 +112,12 @@ fn share(
     let dictionaries = learn_dictionaries(db).map_err(sqlite)?;
     let known = Known::new(!has_keys(db).map_err(sqlite)?);
     let epoch = schema::epoch(db).map_err(sqlite)?;
+    #[cfg(feature = "wrong-syncs")]
+    let syncs = options.wrong != Some(crate::WrongSync::NoSyncAtOpen);
+    #[cfg(not(feature = "wrong-syncs"))]
+    let syncs = true;
     let wal = File::open(&files.wal)
-        .and_then(|wal| wal.sync_data().map(|()| wal))
+        .and_then(|wal| if syncs { wal.sync_data().map(|()| wal) } else { Ok(wal) })
         .map_err(|error| OpenError::Io { path: files.wal.clone(), error })?;
     files::sync_dir(&files.dir)?;
     let ends = log.ends();

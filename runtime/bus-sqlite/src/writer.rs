@@ -228,6 +228,11 @@ impl Writer {
             self.db.prepare_cached("COMMIT")?.execute([])?;
             let mut log = lock(&self.shared.log);
             publish(&mut log, group.published, &group.sums);
+            #[cfg(feature = "wrong-syncs")]
+            if self.shared.options.wrong == Some(crate::WrongSync::ViewAheadOfTheSync) {
+                let ends = log.ends();
+                log.set_durable(&ends);
+            }
             drop(log);
             self.shared.syncs.committed(group.bytes, group.urgent);
         } else if group.then.is_empty() {

@@ -5,14 +5,22 @@
 //! `ce_source`), then the records. Offsets inside a block are deltas from its base offset, so a block is
 //! built before its place in the log is known, and compaction can drop records without renumbering.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::varint::{put, take, take_bytes, unzigzag, zigzag};
 
-/// Version of the block format; a newer one is refused by [`Batch::decode`].
-pub const FORMAT: u8 = 1;
-/// Most distinct strings in one block's table: kinds and sources are few by nature.
-const STRINGS_MAX: usize = 250;
+/// Newest version of the block format; a newer one is refused by [`Batch::decode`].
+pub const FORMAT: u8 = 2;
+/// Version of a block whose table is small enough for every program that ever read blocks.
+const FORMAT_SMALL: u8 = 1;
+/// Most strings in the table of a block of [`FORMAT_SMALL`]. With more feeds than this in one block the table
+/// grows, by at most two strings for each record, and the block is of version 2.
+const STRINGS_SMALL: usize = 250;
+/// Bytes of the shortest record: two ids of 16 bytes, and one byte for each of the nine other parts.
+const RECORD_BYTES_MIN: usize = 41;
+/// Kinds and sources are a handful, so that a linear search finds them fastest; beyond this many an index does.
+const STRINGS_SEARCHED: usize = 16;
 
 /// The envelope of a record: CloudEvents attributes and trace context, in fixed form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +102,8 @@ pub struct BatchBuilder {
     count: u64,
     base_time: i64,
     strings: Vec<String>,
+    /// Where the strings beyond [`STRINGS_SEARCHED`] are.
+    index: HashMap<String, u64>,
 }
 
 /// A place in a builder to roll back to.
@@ -101,6 +111,7 @@ pub struct BatchBuilder {
 pub struct Mark {
     len: usize,
     count: u64,
+    strings: usize,
 }
 
 impl BatchBuilder {
@@ -114,6 +125,7 @@ impl BatchBuilder {
     pub fn clear(&mut self) {
         self.records.clear();
         self.strings.clear();
+        self.index.clear();
         self.count = 0;
     }
 
@@ -138,13 +150,16 @@ impl BatchBuilder {
     /// The present end, for [`BatchBuilder::rollback`].
     #[must_use]
     pub fn mark(&self) -> Mark {
-        Mark { len: self.records.len(), count: self.count }
+        Mark { len: self.records.len(), count: self.count, strings: self.strings.len() }
     }
 
     /// Forgets everything after `mark`.
     pub fn rollback(&mut self, mark: Mark) {
         self.records.truncate(mark.len);
         self.count = mark.count;
+        for text in self.strings.drain(mark.strings.min(self.strings.len())..) {
+            self.index.remove(&text);
+        }
     }
 
     /// Adds one record.
@@ -178,18 +193,20 @@ impl BatchBuilder {
         self.count += 1;
     }
 
-    /// Index of `text` in the string table; a full table falls back to its first entry never: kinds and
-    /// sources are a handful, so the linear search is the fast way.
+    /// Index of `text` in the string table.
     fn intern(&mut self, text: &str) -> u64 {
-        if let Some(at) = self.strings.iter().position(|s| s == text) {
+        if let Some(at) = self.strings.iter().take(STRINGS_SEARCHED).position(|s| s == text) {
             return at as u64;
         }
-        assert!(
-            self.strings.len() < STRINGS_MAX,
-            "a batch holds at most {STRINGS_MAX} kinds and sources"
-        );
+        if let Some(at) = self.index.get(text) {
+            return *at;
+        }
+        let at = self.strings.len() as u64;
+        if self.strings.len() >= STRINGS_SEARCHED {
+            self.index.insert(text.to_owned(), at);
+        }
         self.strings.push(text.to_owned());
-        (self.strings.len() - 1) as u64
+        at
     }
 
     /// The finished block.
@@ -203,7 +220,7 @@ impl BatchBuilder {
     /// As [`BatchBuilder::finish`], into a buffer that is used again.
     pub fn finish_into(&self, block: &mut Vec<u8>) {
         block.clear();
-        block.push(FORMAT);
+        block.push(if self.strings.len() > STRINGS_SMALL { FORMAT } else { FORMAT_SMALL });
         put(block, self.count);
         put(block, zigzag(self.base_time));
         put(block, self.strings.len() as u64);
@@ -240,6 +257,7 @@ pub struct Batch {
     strings: Vec<String>,
     block: Arc<Vec<u8>>,
     starts: Vec<u32>,
+    reaches: u64,
     /// When the log took it, in milliseconds since 1970.
     pub appended_ms: i64,
 }
@@ -275,6 +293,9 @@ impl Batch {
         if format > FORMAT {
             return Err(DecodeError::Newer(format));
         }
+        if format < FORMAT_SMALL {
+            return Err(DecodeError::Damaged(0));
+        }
         rest = tail;
         let (count, base_time, strings) =
             take_preamble(&mut rest).ok_or(DecodeError::Damaged(0))?;
@@ -284,13 +305,17 @@ impl Batch {
             strings,
             block: Arc::clone(&block),
             starts: Vec::new(),
+            reaches: 0,
             appended_ms,
         };
-        let mut starts = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(rest.len()));
+        let mut starts = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+        let mut least = base_offset;
         for n in 0..count {
             let start =
                 u32::try_from(block.len() - rest.len()).map_err(|_| DecodeError::Damaged(n))?;
-            batch.take_record(&mut rest).ok_or(DecodeError::Damaged(n))?;
+            let record = batch.take_record(&mut rest).filter(|r| r.offset >= least);
+            // The offset after the last one is asked for as well.
+            least = record.and_then(|r| r.offset.checked_add(1)).ok_or(DecodeError::Damaged(n))?;
             starts.push(start);
         }
         let clean = rest.is_empty();
@@ -302,6 +327,13 @@ impl Batch {
     #[must_use]
     pub fn placed(self, base_offset: u64, appended_ms: i64) -> Self {
         Self { base_offset, appended_ms, ..self }
+    }
+
+    /// The same records, with the word that the log holds nothing else below `next`: a log may keep markers
+    /// between records, and a reader that stands behind them has nothing left to read.
+    #[must_use]
+    pub fn reaching(self, next: u64) -> Self {
+        Self { reaches: next, ..self }
     }
 
     /// The block it was decoded from, see the module.
@@ -334,14 +366,11 @@ impl Batch {
         self.base_offset
     }
 
-    /// One past the offset of the last record.
+    /// Where to read on: one past the offset of the last record, or past what [`Batch::reaching`] says.
     #[must_use]
     pub fn next_offset(&self) -> u64 {
-        self.starts
-            .len()
-            .checked_sub(1)
-            .and_then(|last| self.get(last))
-            .map_or(self.base_offset, |r| r.offset + 1)
+        let last = self.starts.len().checked_sub(1).and_then(|last| self.get(last));
+        last.map_or(self.base_offset, |r| r.offset + 1).max(self.reaches)
     }
 
     /// The record at `index`.
@@ -407,11 +436,18 @@ impl Batch {
     }
 }
 
+/// Record count, base time, strings. Numbers that the block has no room for are damage, found before memory is
+/// asked for.
 fn take_preamble(rest: &mut &[u8]) -> Option<(u64, i64, Vec<String>)> {
     let count = take(rest)?;
     let base_time = unzigzag(take(rest)?);
+    let distinct = take(rest)?;
+    let fits = count <= (rest.len() / RECORD_BYTES_MIN) as u64;
+    if !fits || distinct > (count * 2).max(STRINGS_SMALL as u64) {
+        return None;
+    }
     let mut strings = Vec::new();
-    for _ in 0..take(rest)?.min(STRINGS_MAX as u64) {
+    for _ in 0..distinct {
         let len = take(rest)?;
         strings.push(std::str::from_utf8(take_bytes(rest, len)?).ok()?.to_owned());
     }
@@ -447,8 +483,28 @@ mod tests {
     }
 
     #[test]
+    fn a_builder_that_is_used_again_builds_the_same() {
+        let mut used = BatchBuilder::with_capacity(10);
+        for n in 0..300 {
+            let meta = meta(Box::leak(format!("kind {n}").into_boxed_str()), n);
+            used.push(NewRecord { key: b"k", value: None, meta, headers: &[] });
+        }
+        let mut again = vec![7; 9];
+        used.clear();
+        let mut fresh = BatchBuilder::default();
+        for builder in [&mut used, &mut fresh] {
+            let record =
+                NewRecord { key: b"a", value: Some(b"v"), meta: meta("kind 9", 50), headers: &[] };
+            builder.push(record);
+        }
+        used.finish_into(&mut again);
+        assert_eq!(again, fresh.finish());
+    }
+
+    #[test]
     fn records_survive_the_round_trip() {
-        let batch = Batch::decode(Arc::new(block()), 100, 5).expect("valid");
+        let good = block();
+        let batch = Batch::decode(Arc::new(good.clone()), 100, 5).expect("valid");
         let records: Vec<_> = batch.records().collect();
         assert_eq!(records.len(), 2);
         assert_eq!(
@@ -459,7 +515,57 @@ mod tests {
         assert_eq!(records[1].value, None);
         assert_eq!(records[1].headers(), [("code", &b"bad"[..]), ("n", &b""[..])]);
         assert_eq!(batch.next_offset(), 102);
+        assert_eq!(
+            Batch::decode(Arc::new(block()), 100, 5).map(|b| b.reaching(105).next_offset()),
+            Ok(105)
+        );
         assert_eq!(batch.records_from(101).count(), 1);
+        let text = String::from_utf8_lossy(&good).into_owned();
+        assert!(text.contains("feed") && !text.contains('z'), "what was rolled back left nothing");
+    }
+
+    /// Found by fuzzing or thought of with it: each of these once panicked or asked for memory without end.
+    #[test]
+    fn numbers_that_cannot_be_are_damage() {
+        let record = |delta: u64| {
+            let mut builder = BatchBuilder::default();
+            let one = NewRecord { key: b"k", value: None, meta: meta("x", 1), headers: &[] };
+            builder.push_at(delta, one);
+            builder.push_at(delta, one);
+            builder.finish()
+        };
+        let decode = |block: Vec<u8>, base| Batch::decode(Arc::new(block), base, 0).err();
+        assert_eq!(decode(record(3), 0), Some(DecodeError::Damaged(1)), "offsets rise");
+        assert_eq!(decode(record(0), u64::MAX), Some(DecodeError::Damaged(0)), "no offset follows");
+        let huge = |format: u8, count: u64, strings: u64| {
+            let mut block = vec![format];
+            for number in [count, 0, strings] {
+                put(&mut block, number);
+            }
+            block.extend_from_slice(&[0; 100]);
+            block
+        };
+        for block in [huge(1, u64::MAX, 0), huge(2, 2, u64::MAX), huge(0, 0, 0)] {
+            assert_eq!(decode(block, 0), Some(DecodeError::Damaged(0)));
+        }
+    }
+
+    #[test]
+    fn a_block_takes_the_records_of_any_number_of_feeds() {
+        for (feeds, format) in [(3_u64, 1), (249, 1), (250, 2), (2_000, 2)] {
+            let mut builder = BatchBuilder::default();
+            let source = |n: u64| format!("feed-{n}");
+            for n in 0..feeds * 2 {
+                let source = source(n % feeds);
+                let meta = Meta { source: &source, ..meta("x", 1) };
+                builder.push(NewRecord { key: b"k", value: None, meta, headers: &[] });
+            }
+            let block = builder.finish();
+            assert_eq!(block[0], format, "{feeds} feeds");
+            let batch = Batch::decode(Arc::new(block), 0, 0).expect("valid");
+            let sources: Vec<_> = batch.records().map(|r| r.meta.source.to_owned()).collect();
+            assert_eq!(sources, (0..feeds * 2).map(|n| source(n % feeds)).collect::<Vec<_>>());
+        }
     }
 
     #[test]

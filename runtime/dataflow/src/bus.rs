@@ -90,7 +90,7 @@ pub enum BusError {
 pub struct Range {
     /// First offset that is still there.
     pub start: u64,
-    /// One past the last visible record.
+    /// Where a reader stands that has read everything visible (a log may keep markers behind the last record).
     pub end: u64,
     /// One past the last record that a power cut cannot take.
     pub durable: u64,
@@ -234,6 +234,8 @@ pub trait Member: Send {
     fn state(&mut self, partition: u16, key: &[u8]) -> Result<Option<Arc<[u8]>>, BusError>;
 
     /// Committed entries of one partition of the service's own table in key order: prefix, greater than `after`, at most `limit`.
+    /// A service whose state is none, or an output, has such a table too: what the runtime itself must remember
+    /// is there (see `letters`). See [`crate::conformance::ROWS_OF_EVERY_SERVICE`].
     ///
     /// # Errors
     /// [`BusError`] when the store cannot be read.
@@ -256,4 +258,15 @@ pub trait Member: Send {
     /// # Errors
     /// [`BusError`] as for `poll`.
     fn release(&mut self, assignment: Assignment) -> Result<(), BusError>;
+
+    /// Whether this instance of a source is the one that reads that feed now. A bus of one process has one.
+    fn owns_lane(&self, lane: &str) -> bool {
+        let _ = lane;
+        true
+    }
+
+    /// Largest record (key and value) that the bus takes; a message that needs a larger one is a bad message.
+    fn record_bytes_max(&self) -> usize {
+        usize::MAX
+    }
 }

@@ -52,10 +52,16 @@ pub const CASES: &[Case] = &[
     ("a topic that is not there is an error", cases::an_unknown_topic_is_an_error),
 ];
 
+/// A promise that the runtime uses where a bus keeps it: a bus that does not gives dead letters that come back
+/// late to the service itself to judge.
+pub const ROWS_OF_EVERY_SERVICE: Case =
+    ("a service whose state is an output has rows of its own", cases::rows_of_every_service);
+
 /// Runs all cases, each on a bus of its own. Panics with the name of the case that failed.
 pub fn conformance(make: impl Fn(&Flow) -> Arc<dyn Bus>) {
     for (name, case) in CASES {
         let bus = make(&flow());
+        eprintln!("conformance: {name}");
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(&*bus))) {
             eprintln!("conformance: not so: {name}");
             resume_unwind(panic);

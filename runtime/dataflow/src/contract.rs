@@ -103,6 +103,17 @@ pub trait Source: Send {
     /// [`Failure::Retry`] when the outside is not ready, [`Failure::Stop`] to hold this feed and no other.
     /// Nothing that `out` was given in a failed step counts.
     fn step(&mut self, out: &mut SourceOut<'_>) -> Result<Status, Failure>;
+
+    /// Called once after [`Status::Done`], when all that was sent is committed and the stages behind have done
+    /// it: what a source must forget so that the next run begins anew, it forgets here. Until then a run that
+    /// was killed goes on.
+    ///
+    /// # Errors
+    /// As [`Source::step`].
+    fn ended(&mut self, out: &mut SourceOut<'_>) -> Result<(), Failure> {
+        let _nothing = out;
+        Ok(())
+    }
 }
 
 /// What a source has to say after a step.

@@ -16,9 +16,12 @@ pub mod failure;
 pub mod flow;
 pub mod history;
 pub mod ledger;
+pub mod letters;
 pub mod memory;
 mod overlay;
 pub mod ownership;
+#[cfg(feature = "planted")]
+mod planted;
 pub mod source;
 pub mod testflow;
 pub mod unit;

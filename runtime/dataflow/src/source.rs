@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::Board;
-use crate::bus::{Bus, BusError, Event, Member, Outcome};
+use crate::bus::{Backlog, Bus, BusError, Event, Member, Outcome};
 use crate::clock::Clock;
 use crate::contract::{Source, SourceOut, SourceStore, Status, StoreEntry};
 use crate::failure::Failure;
@@ -36,7 +36,17 @@ struct Lane {
 enum LaneState {
     Open,
     Held,
+    /// It has nothing more to read.
     Done,
+    /// Told that the run has ended; not known to be committed.
+    Ending,
+    Ended,
+}
+
+impl LaneState {
+    fn reads(self) -> bool {
+        matches!(self, Self::Open | Self::Held)
+    }
 }
 
 /// Runs all lanes of one Source service.
@@ -127,7 +137,7 @@ pub enum Round {
     Idle(u64),
     /// The stages behind have enough to do.
     Paced,
-    /// No lane will ever have anything again, and everything read is committed.
+    /// No lane will ever have anything again, and everything read is committed and done by the stages behind.
     Done,
 }
 
@@ -204,7 +214,10 @@ impl SourceRunner {
             return Ok(Round::Paced);
         }
         match self.next_lane(now_ms) {
-            Some(at) => self.step_lane(at, now_ms).map(|()| Round::Busy),
+            Some(at) => {
+                self.step_lane(at, now_ms, |source, out| source.step(out).map(Some))?;
+                Ok(Round::Busy)
+            }
             None => self.rest(now_ms),
         }
     }
@@ -215,16 +228,17 @@ impl SourceRunner {
         self.lanes.iter().filter(|l| l.state == LaneState::Held).map(|l| l.name.clone()).collect()
     }
 
-    /// Whether no lane is open: each is done or held, and everything read is committed.
+    /// Whether each lane has ended or is held, and everything read is committed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.core.in_flight.is_empty() && self.lanes.iter().all(|l| l.state != LaneState::Open)
+        let over = |lane: &Lane| matches!(lane.state, LaneState::Held | LaneState::Ended);
+        self.core.in_flight.is_empty() && self.lanes.iter().all(over)
     }
 
     fn next_lane(&mut self, now_ms: i64) -> Option<usize> {
         let count = self.lanes.len();
         let at = (0..count).map(|n| (self.turn + n) % count).find(|at| {
-            self.lanes.get(*at).is_some_and(|l| l.state != LaneState::Done && l.wake_ms <= now_ms)
+            self.lanes.get(*at).is_some_and(|l| l.state.reads() && l.wake_ms <= now_ms)
         })?;
         self.turn = at + 1;
         Some(at)
@@ -237,26 +251,42 @@ impl SourceRunner {
                 self.start_over()?;
                 return Ok(Round::Busy);
             }
-            if self.lanes.iter().all(|l| l.state == LaneState::Done) {
+            for lane in self.lanes.iter_mut().filter(|l| l.state == LaneState::Ending) {
+                lane.state = LaneState::Ended;
+            }
+            if let Some(at) = self.lanes.iter().position(|l| l.state == LaneState::Done) {
+                return self.end_lane(at, now_ms);
+            }
+            if self.lanes.iter().all(|l| l.state == LaneState::Ended) {
                 return Ok(Round::Done);
             }
         }
-        let wake = self
-            .lanes
-            .iter()
-            .filter(|l| l.state != LaneState::Done)
-            .map(|l| l.wake_ms)
-            .min()
-            .unwrap_or(now_ms);
+        let waiting = self.lanes.iter().filter(|l| l.state.reads());
+        let wake = waiting.map(|l| l.wake_ms).min().unwrap_or(now_ms);
         Ok(Round::Idle(u64::try_from(wake - now_ms).unwrap_or(0)))
     }
 
-    fn step_lane(&mut self, at: usize, now_ms: i64) -> Result<(), BusError> {
+    /// Tells a lane that its run has ended, once the stages behind have done all of it.
+    fn end_lane(&mut self, at: usize, now_ms: i64) -> Result<Round, BusError> {
+        let undone = |b: &Backlog| b.records > 0 && self.behind.contains(&b.service);
+        if self.bus.backlog()?.iter().any(undone) {
+            return Ok(Round::Paced);
+        }
+        self.step_lane(at, now_ms, |source, out| source.ended(out).map(|()| None))?;
+        Ok(Round::Busy)
+    }
+
+    fn step_lane(
+        &mut self,
+        at: usize,
+        now_ms: i64,
+        step: impl FnOnce(&mut dyn Source, &mut SourceOut<'_>) -> Result<Option<Status>, Failure>,
+    ) -> Result<(), BusError> {
         let Some(lane) = self.lanes.get_mut(at) else { return Ok(()) };
         let source = lane.source.get_or_insert_with(|| (lane.make)());
         let mut out =
             SourceOut { unit: &mut self.unit, store: &mut self.core, lane: &lane.name, now_ms };
-        let result = source.step(&mut out);
+        let result = step(&mut **source, &mut out);
         if let Some(error) = self.core.failed.take() {
             return Err(error);
         }
@@ -264,11 +294,12 @@ impl SourceRunner {
         match result {
             Ok(status) => {
                 let (state, wake_ms) = match status {
-                    Status::Busy => (LaneState::Open, now_ms),
-                    Status::Idle { wait_ms } => {
+                    Some(Status::Busy) => (LaneState::Open, now_ms),
+                    Some(Status::Idle { wait_ms }) => {
                         (LaneState::Open, now_ms.saturating_add_unsigned(wait_ms))
                     }
-                    Status::Done => (LaneState::Done, i64::MAX),
+                    Some(Status::Done) => (LaneState::Done, i64::MAX),
+                    None => (LaneState::Ending, i64::MAX),
                 };
                 (lane.state, lane.wake_ms) = (state, wake_ms);
                 self.board.clear(&place);
@@ -315,7 +346,7 @@ impl SourceRunner {
         self.unit.clear();
         for lane in &mut self.lanes {
             lane.source = None;
-            if lane.state == LaneState::Done {
+            if matches!(lane.state, LaneState::Done | LaneState::Ending) {
                 (lane.state, lane.wake_ms) = (LaneState::Open, 0);
             }
         }

@@ -23,7 +23,7 @@ pub struct Unit {
     pub progress: Vec<Progress>,
     /// One block for each output topic partition, in a fixed order.
     pub outputs: Vec<Output>,
-    /// Writes to the service's own state (not to backed state, which is an output).
+    /// Writes to the service's own table (not to backed state, which is an output). Every service has one.
     pub state: Vec<StateWrite>,
     /// Counters to add to.
     pub tallies: Vec<(String, i64)>,
@@ -124,8 +124,9 @@ impl UnitBuilder {
         }
     }
 
+    /// Bytes so far, those of the message that is being handled included.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.staged.bytes
     }
 
     pub(crate) fn backing_topic(&self) -> Option<Arc<str>> {

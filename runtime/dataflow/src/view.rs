@@ -27,6 +27,10 @@ pub struct ViewRunner {
     next: BTreeMap<(Arc<str>, u16), u64>,
 }
 
+/// The ends of what a view reads, at one moment; see [`ViewRunner::ends`].
+#[derive(Debug, Clone)]
+pub struct Ends(BTreeMap<(Arc<str>, u16), u64>);
+
 /// Why a view was rebuilt, in words for the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -78,6 +82,8 @@ impl ViewRunner {
         let stale = tombstone_days.is_some_and(|days| age_ms > i64::from(days) * DAY_MS);
         let start = match position.epoch {
             0 => Start::New,
+            // It was reset, and its process died before anything was applied.
+            epoch if epoch == bus.epoch() && position.next.is_empty() => Start::New,
             epoch if epoch != bus.epoch() => Start::Rebuilt("it belongs to another log"),
             _ if stale => Start::Rebuilt("it is older than deletions are kept"),
             _ if !fits(&*bus, &next)? => Start::Rebuilt("its position is not in the log"),
@@ -146,6 +152,23 @@ impl ViewRunner {
         }
     }
 
+    /// Where the log ends now: what a view must have reached to be as new as its start.
+    ///
+    /// # Errors
+    /// [`BusError`] when the log cannot be read.
+    pub fn ends(&self) -> Result<Ends, BusError> {
+        let end = |(topic, partition): &(Arc<str>, u16)| {
+            Ok(((Arc::clone(topic), *partition), self.bus.range(topic, *partition)?.end))
+        };
+        Ok(Ends(self.next.keys().map(end).collect::<Result<_, BusError>>()?))
+    }
+
+    /// Whether everything before those ends is applied.
+    #[must_use]
+    pub fn has_reached(&self, ends: &Ends) -> bool {
+        ends.0.iter().all(|(place, end)| self.next.get(place).is_some_and(|next| next >= end))
+    }
+
     /// Whether everything that is in the log is applied.
     ///
     /// # Errors
@@ -173,4 +196,76 @@ fn fits(bus: &dyn Bus, next: &BTreeMap<(Arc<str>, u16), u64>) -> Result<bool, Bu
 
 fn fatal(failure: Failure) -> BusError {
     BusError::Fatal(failure.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::contract::ViewPosition;
+    use crate::flow::{Form, Kind, ServiceSpec, State, TopicSpec};
+    use crate::memory::{Faults, MemoryBus};
+
+    struct At(ViewPosition);
+
+    impl View for At {
+        fn position(&mut self) -> Result<ViewPosition, Failure> {
+            Ok(self.0.clone())
+        }
+
+        fn reset(&mut self, _epoch: u64) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn apply(&mut self, _: &[Delivery], _: i64) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    fn flow() -> Flow {
+        let topic = TopicSpec {
+            name: "t".into(),
+            key: "k".into(),
+            partitions: 1,
+            retention: Retention::Compacted { tombstone_days: 7 },
+        };
+        let service = ServiceSpec {
+            name: "show".into(),
+            kind: Kind::View,
+            reads: vec![("t".into(), Form::Keyed)],
+            writes: vec![],
+            state: State::None,
+            does: String::new(),
+        };
+        Flow::new(vec![topic], vec![service]).expect("a table")
+    }
+
+    #[test]
+    fn a_view_is_rebuilt_only_where_it_must_be_and_says_why() {
+        let now_ms = 100 * DAY_MS;
+        let bus = Arc::new(MemoryBus::new(&flow(), 1, Faults::default()));
+        let mine = bus.epoch();
+        let at = |next| vec![("t".to_owned(), 0, next)];
+        for (epoch, time_ms, next, expect) in [
+            (0, 0, vec![], Start::New),
+            // Reset, and dead before anything was applied.
+            (mine, 0, vec![], Start::New),
+            (mine, now_ms - DAY_MS, at(0), Start::Resumed),
+            (
+                mine,
+                now_ms - 8 * DAY_MS,
+                at(0),
+                Start::Rebuilt("it is older than deletions are kept"),
+            ),
+            (mine, now_ms, at(1), Start::Rebuilt("its position is not in the log")),
+            (mine + 1, now_ms, at(0), Start::Rebuilt("it belongs to another log")),
+            (mine + 1, 0, vec![], Start::Rebuilt("it belongs to another log")),
+        ] {
+            let view = Box::new(At(ViewPosition { epoch, time_ms, next }));
+            let clock = Arc::new(ManualClock::at(now_ms));
+            let bus = Arc::clone(&bus) as Arc<dyn Bus>;
+            let opened = ViewRunner::open(bus, &flow(), "show", clock, view);
+            assert_eq!(opened.expect("it opens").1, expect);
+        }
+    }
 }

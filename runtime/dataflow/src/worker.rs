@@ -13,9 +13,10 @@ use crate::board::Board;
 use crate::bus::{Assignment, Bus, BusError, Event, Member, Outcome};
 use crate::clock::Clock;
 use crate::contract::{Input, Out, StateView, Transform};
-use crate::dead::{self, Origin};
+use crate::dead::Origin;
 use crate::failure::{Failure, Reject};
 use crate::flow::{Flow, ServiceSpec, State};
+use crate::letters::{Came, Into, Letters};
 use crate::overlay::Overlay;
 use crate::ownership::{Action, Ownership};
 use crate::unit::{self, Progress, UnitBuilder};
@@ -48,6 +49,7 @@ pub struct Worker {
     pending: VecDeque<Pending>,
     in_flight: VecDeque<u64>,
     overlay: Overlay,
+    letters: Letters,
     panics: u32,
     rewinds: u64,
 }
@@ -104,6 +106,8 @@ impl Worker {
             BusError::Fatal(format!("no service `{}` in the flow table", parts.service))
         })?;
         let member = bus.join(service)?;
+        #[cfg(feature = "planted")]
+        let member = Box::new(crate::planted::CommitFirst::new(member));
         Ok(Self::with_member(member, service, parts))
     }
 
@@ -130,6 +134,7 @@ impl Worker {
             pending: VecDeque::new(),
             in_flight: VecDeque::new(),
             overlay: Overlay::default(),
+            letters: Letters::default(),
             panics: 0,
             rewinds: 0,
         }
@@ -193,7 +198,7 @@ impl Worker {
             }
             Event::Restored(a) => {
                 self.ownership.restored(a);
-                Ok(())
+                self.letters.restored(&mut *self.member, a.partition)
             }
             Event::Revoked(a) => {
                 let actions = self.ownership.revoked(a);
@@ -219,6 +224,7 @@ impl Worker {
                 Action::Restore(a) => self.member.restore(a)?,
                 Action::Release(a) => {
                     self.expected.retain(|(_, partition), _| *partition != a.partition);
+                    self.letters.released(a.partition);
                     self.member.release(a)?;
                 }
                 Action::Drain(a) => self.pending.retain(|p| p.assignment != a),
@@ -236,6 +242,7 @@ impl Worker {
             Outcome::Committed => {
                 self.in_flight.pop_front();
                 self.overlay.committed(unit);
+                self.letters.committed(unit);
                 Ok(())
             }
             Outcome::Aborted | Outcome::Unknown => self.start_over(),
@@ -249,6 +256,7 @@ impl Worker {
         self.progress.clear();
         self.expected.clear();
         self.overlay.clear();
+        self.letters.clear();
         self.unit.clear();
         self.rewinds += 1;
         self.member.rewind()
@@ -351,51 +359,73 @@ impl Worker {
         topic: &Arc<str>,
         record: RecordRef<'_>,
     ) -> bool {
-        let redriven = **topic == *self.redrive;
-        let first_topic = record
-            .header(dead::TOPIC)
-            .filter(|_| redriven)
-            .and_then(|t| std::str::from_utf8(t).ok());
-        let offset = dead::number(record.header(dead::OFFSET))
-            .filter(|_| redriven)
-            .and_then(|n| u64::try_from(n).ok());
-        let record = RecordRef { offset: offset.unwrap_or(record.offset), ..record };
+        let came = Came::of(topic, &self.redrive, record);
         let input = Input {
-            topic: first_topic.unwrap_or(topic),
+            topic: came.topic,
             partition: assignment.partition,
-            record,
-            redriven,
+            record: came.record,
+            redriven: came.redriven,
         };
-        let failure = match self.call(&input) {
-            Ok(()) => {
-                if let Some(state) = self.unit.keep(assignment.partition, record.key) {
-                    self.overlay.put(self.next_unit, record.key, state);
-                }
-                return true;
+        let end = self.call_unless_superseded(&came, &input);
+        match self.settle(&came, &input, end) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.unit.roll_back();
+                self.hold(assignment, &input, &reason);
+                false
             }
-            Err(failure) => failure,
-        };
-        self.unit.roll_back();
-        let reject = match failure {
-            Failure::Reject(reject) => reject,
-            Failure::Retry { reason, .. } => Reject::new(
+        }
+    }
+
+    fn call_unless_superseded(
+        &mut self,
+        came: &Came<'_>,
+        input: &Input<'_>,
+    ) -> Result<(), Failure> {
+        let late = self.letters.superseded(&mut *self.member, input.partition, came);
+        match late.map_err(|e| Failure::stop(e.to_string()))? {
+            Some(late) => Err(late.into()),
+            None => self.call(input),
+        }
+    }
+
+    /// Puts into the unit how a message ended; `Err` with the reason where it did not.
+    fn settle(
+        &mut self,
+        came: &Came<'_>,
+        input: &Input<'_>,
+        end: Result<(), Failure>,
+    ) -> Result<(), String> {
+        let reject = match end {
+            Ok(()) => None,
+            Err(Failure::Reject(reject)) => Some(reject),
+            Err(Failure::Retry { reason, .. }) => Some(Reject::new(
                 "retry_in_transform",
                 format!("pure code has no world to wait for: {reason}"),
-            ),
-            Failure::Stop { reason } => {
-                self.hold(assignment, &input, &reason);
-                return false;
-            }
+            )),
+            Err(Failure::Stop { reason }) => return Err(reason),
         };
-        let origin = Origin {
-            topic: input.topic,
-            partition: assignment.partition,
-            record,
-            now_ms: self.clock.now_ms(),
-        };
-        self.unit.dead_letter(&origin, &reject);
-        drop(self.unit.keep(assignment.partition, record.key));
-        true
+        if let Some(reject) = &reject {
+            self.unit.roll_back();
+            let (topic, partition, record) = (input.topic, input.partition, input.record);
+            let origin = Origin { topic, partition, record, now_ms: self.clock.now_ms() };
+            self.unit.dead_letter(&origin, reject);
+        }
+        let (member, number) = (&mut *self.member, self.next_unit);
+        let into = Into { unit: &mut self.unit, number, partition: input.partition };
+        match &reject {
+            None => self.letters.applied(member, into, came),
+            Some(reject) => self.letters.refused(member, into, (came, reject.code)),
+        }
+        .map_err(|e| e.to_string())?;
+        if came.letter {
+            // It was counted when it was refused first, and counts once, by how it ended.
+            self.unit.tally(&format!("dead_letters:{}", input.record.meta.source), -1);
+        }
+        if let Some(state) = self.unit.keep(input.partition, input.record.key) {
+            self.overlay.put(self.next_unit, input.record.key, state);
+        }
+        Ok(())
     }
 
     fn call(&mut self, input: &Input<'_>) -> Result<(), Failure> {
@@ -442,6 +472,6 @@ impl Worker {
         self.ownership.held(assignment);
         self.pending.retain(|p| p.assignment != assignment);
         let place = format!("{} {}/{}", self.service.name, input.topic, assignment.partition);
-        self.board.set(&place, &format!("held at offset {}: {reason}", input.record.offset));
+        self.board.hold(&place, &format!("held at offset {}: {reason}", input.record.offset));
     }
 }

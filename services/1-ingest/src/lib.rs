@@ -44,4 +44,8 @@ impl Source for Feed {
     fn step(&mut self, out: &mut SourceOut<'_>) -> Result<Status, Failure> {
         self.0.step(out)
     }
+
+    fn ended(&mut self, out: &mut SourceOut<'_>) -> Result<(), Failure> {
+        self.0.ended(out)
+    }
 }

@@ -75,6 +75,23 @@ impl FeedReader {
         Ok(status)
     }
 
+    /// A one-shot load has ended: the next one begins with the first file again. Before that is said, a load
+    /// goes on behind the last file that was read, also when it was killed while others were still at work.
+    ///
+    /// # Errors
+    /// As [`FeedReader::step`].
+    pub fn ended(&mut self, sink: &mut impl Sink) -> Result<(), Failure> {
+        let mut memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory::load(sink)?,
+        };
+        if memory.state.position.take().is_some() {
+            memory.state.save(sink);
+        }
+        self.memory = Some(memory);
+        Ok(())
+    }
+
     fn publish(&self, state: &State) {
         let held = state.waiting.as_ref().map(|waiting| HeldDeletes {
             feed: self.config.name.clone(),

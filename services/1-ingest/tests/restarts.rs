@@ -37,6 +37,7 @@ fn run_with_deaths(config: &FeedConfig, fate: &[u8]) -> World {
         };
         let status = world.step(&mut alive, commit).unwrap();
         if status == Status::Done && commit {
+            world.end(&mut alive).unwrap();
             return world;
         }
         if dies {
@@ -264,6 +265,24 @@ fn watching_takes_files_as_they_come() {
         assert_eq!(world.sent.len(), n);
         assert!(world.sent[n - 1].3.ends_with(&format!("\"row\":{{\"id\":\"{n}\",\"v\":{n}}}}}")));
     }
+}
+
+#[test]
+fn a_load_that_dies_after_its_last_row_reads_nothing_again() {
+    let dir = tempfile::tempdir().unwrap();
+    big(dir.path(), "s-2020.csv", 0..10, "x");
+    big(dir.path(), "s-2022.csv", 0..10, "x");
+    let config = folder(dir.path());
+    let mut world = World::default();
+    for _ in 0..3 {
+        let mut alive = feed(&config);
+        while world.step(&mut alive, true).unwrap() == Status::Busy {}
+        assert_eq!(world.tallies["read:f"], 20, "it was not told that the load had ended");
+    }
+    let mut alive = feed(&config);
+    world.run(&mut alive).unwrap();
+    world.load(&config).unwrap();
+    assert_eq!(world.tallies["read:f"], 40, "the next load reads all files");
 }
 
 #[test]

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use messages::change::fields::{Field, Fields, differences};
-use messages::change::{Action, Command};
+use messages::change::set::read_set;
+use messages::change::{Action, Command, added_key};
 use messages::current::{Commands, Current, OVERRIDES_MAX, Override};
 use messages::event::{self, EventType};
 
@@ -14,15 +15,10 @@ use crate::answer::{Answer, Refusal};
 use crate::apply::{Cause, commands_of, fields_of, last_change, media_wanted, told};
 use crate::decision::{Decision, Outcome, Trouble};
 use crate::layers::beneath;
-use crate::value;
 
-/// What the key of a listing that a user added begins with; the id of the command follows.
-pub const ADDED_PREFIX: &str = "hand:";
-
-/// The key of a listing that is added by this command.
-#[must_use]
-pub fn added_key(command_id: &str) -> String {
-    format!("{ADDED_PREFIX}{command_id}")
+/// A refusal of what no version of the listing would allow.
+fn impossible(reason: impl Into<String>) -> Refusal {
+    Refusal { code: "impossible", reason: reason.into() }
 }
 
 /// The fields that a command sets, in order of names, each value in its canonical form.
@@ -113,20 +109,20 @@ fn check_fields(
         }
     }
     if held > OVERRIDES_MAX {
-        return Err(value::impossible("more than 64 fields of the listing would be held by users"));
+        return Err(impossible("more than 64 fields of the listing would be held by users"));
     }
     Ok(())
 }
 
 fn set_of<'a>(command: &Command<'a>) -> Result<Set<'a>, Refusal> {
-    let set = value::read_set(command.set)?;
+    let set = read_set(command.set).map_err(|e| impossible(e.reason))?;
     match (command.action, set.is_empty()) {
         (Action::Withdraw, true) => Ok(vec![("StandardStatus", "\"Withdrawn\"".to_owned())]),
         (Action::Withdraw, false) => {
-            Err(value::impossible("a listing is withdrawn without setting fields"))
+            Err(impossible("a listing is withdrawn without setting fields"))
         }
         (Action::Edit | Action::Add, true) => {
-            Err(value::impossible("no fields are set: name at least one"))
+            Err(impossible("no fields are set: name at least one"))
         }
         (Action::Edit | Action::Add, false) => Ok(set),
     }

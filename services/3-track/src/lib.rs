@@ -11,17 +11,16 @@ mod decision;
 mod glance;
 mod layers;
 mod media;
-mod value;
 
 pub use answer::{Answer, CommandOutcome, Refusal};
 use apply::first;
 
 pub use apply::apply;
-pub use command::{ADDED_PREFIX, added_key};
 pub use decision::{Decision, Outcome, Trouble};
 pub use glance::glance;
 pub use layers::{Superseded, beneath, give_up_all, settle};
-pub use value::SET_MAX;
+pub use messages::change::set::SET_MAX;
+pub use messages::change::{ADDED_PREFIX, added_key};
 
 use dataflow::{Emit, Failure, Input, Out, Reject, Transform};
 use messages::change::Change;
@@ -125,7 +124,10 @@ fn send(decision: &Decision, key: &[u8], out: &mut Out<'_>) {
     for answer in &decision.answers {
         // A version may have several answers, so each is told apart by what it says.
         let version = messages::hash(&answer.value);
-        out.emit(topics::COMMAND_RESULTS, emit(&answer.value, KIND_COMMAND_RESULT, version));
+        out.emit(
+            topics::COMMAND_RESULTS,
+            emit(&answer.value, topics::KIND_COMMAND_RESULT, version),
+        );
     }
     if let Some(current) = &decision.current {
         // A stamp that moved makes another message of the same version.
@@ -133,9 +135,6 @@ fn send(decision: &Decision, key: &[u8], out: &mut Out<'_>) {
         out.put_state(emit(current, topics::KIND_CURRENT, version));
     }
 }
-
-/// Kind of what became of a command.
-pub const KIND_COMMAND_RESULT: &str = "command.result";
 
 /// Counts, for each feed: rows read = sent + unchanged + dead letters. A replay reads no rows, so it is
 /// counted apart.

@@ -82,7 +82,7 @@ impl Model {
         Self { shared, readers: Arc::default() }
     }
 
-    fn columns(&self) -> RwLockReadGuard<'_, Columns> {
+    pub(crate) fn columns(&self) -> RwLockReadGuard<'_, Columns> {
         self.shared.columns.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -215,7 +215,8 @@ impl Model {
         shown.listing.then(|| (feed.project(listing, shown), shown))
     }
 
-    fn summary(&self, key: &str, doc: &Document) -> Option<Value> {
+    /// The card of a listing; `None` where it is not shown.
+    pub(crate) fn summary(&self, key: &str, doc: &Document) -> Option<Value> {
         let (fields, shown) = self.projected(key, doc)?;
         let mut card = Map::new();
         card.insert("ListingKey".to_owned(), key.into());

@@ -49,7 +49,7 @@ impl Dictionary {
         usize::try_from(code).ok().and_then(|at| self.names.get(at)).map_or("", |name| name)
     }
 
-    /// How many there are, the empty text included.
+    /// How many numbers are given, that of the empty text included.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
+use crate::access::{Access, Right};
 use crate::query::Refusal;
 
 /// The other end of a connection; set for each request by [`crate::serve`].
@@ -14,16 +15,18 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Headers that a proxy adds: behind one, everyone seems to be on this machine.
 const PROXY_HEADERS: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
-/// Refuses everyone but the operator. The name asked for must be this machine's: a page of another site whose
-/// name was pointed at 127.0.0.1 asks under its own name.
+/// Refuses everyone but the operator: who has a token for it, or who asks on this machine where there are no tokens.
 pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
+    let access = request.extensions().get::<Access>().cloned().unwrap_or_default();
+    access.check(request, Right::Operate).map(|_| ())
+}
+
+/// Whether a request comes from this machine, and not through a proxy. The name asked for must be this machine's: a page of another site whose
+/// name was pointed at 127.0.0.1 asks under its own name.
+pub(crate) fn is_local(request: &Request) -> bool {
     let local = request.extensions().get::<Peer>().is_some_and(|peer| is_loopback(peer.0));
     let direct = !PROXY_HEADERS.iter().any(|name| request.headers().contains_key(*name));
-    if local && direct && named_locally(request.headers()) {
-        return Ok(());
-    }
-    let message = "only the operator may see this: ask on the machine itself, at http://localhost";
-    Err(Refusal::new(403, "operator_only", message))
+    local && direct && named_locally(request.headers())
 }
 
 fn is_loopback(peer: SocketAddr) -> bool {

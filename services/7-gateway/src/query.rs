@@ -24,19 +24,30 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// The field of the body that is wrong.
+    pub(crate) field: Option<String>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), field: None }
     }
 
-    /// Another method than GET.
+    /// Names the field of the body that is wrong.
+    pub(crate) fn about(self, field: &str) -> Self {
+        Self { field: Some(field.to_owned()), ..self }
+    }
+
+    /// Another method than the address knows.
     pub(crate) fn method() -> Self {
-        Self::new(405, "method_not_allowed", "this address answers GET only")
+        Self::new(
+            405,
+            "method_not_allowed",
+            "this address does not answer that method: ask with GET, commands with POST",
+        )
     }
 
-    fn bad(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(400, code, message)
     }
 }
@@ -72,10 +83,12 @@ const FILTERS: [&str; 12] = [
     "q",
 ];
 
-struct Parameters(BTreeMap<String, String>);
+/// The query of an address, by name.
+pub(crate) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
-    fn read(query: &str, also: &[&str]) -> Result<Self, Refusal> {
+    /// Reads a query in which the filters and the names of `also` may stand.
+    pub(crate) fn read(query: &str, also: &[&str]) -> Result<Self, Refusal> {
         if query.len() > QUERY_BYTES_MAX {
             return Err(Refusal::new(
                 414,
@@ -103,7 +116,7 @@ impl Parameters {
     }
 
     /// The value of a name; an empty one counts as absent.
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
@@ -122,6 +135,11 @@ impl Parameters {
     }
 
     fn list(&self, name: &str) -> Result<Vec<String>, Refusal> {
+        self.values(name, VALUES_MAX)
+    }
+
+    /// Values that commas separate, at most so many.
+    pub(crate) fn values(&self, name: &str, most: usize) -> Result<Vec<String>, Refusal> {
         let values: Vec<String> = self
             .text(name)
             .into_iter()
@@ -129,16 +147,21 @@ impl Parameters {
             .map(|v| v.trim().to_owned())
             .filter(|v| !v.is_empty())
             .collect();
-        if values.len() > VALUES_MAX {
+        if values.len() > most {
             return Err(Refusal::bad(
                 "too_many_values",
-                format!("`{name}` has at most {VALUES_MAX} values"),
+                format!("`{name}` has at most {most} values"),
             ));
         }
         Ok(values)
     }
 
-    fn number<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Refusal> {
+    /// A number; `what` says in words what is right.
+    pub(crate) fn number<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        what: &str,
+    ) -> Result<Option<T>, Refusal> {
         let Some(text) = self.text(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
             Refusal::bad("bad_number", format!("{name} must be {what}, and is `{text}`"))
@@ -151,7 +174,13 @@ impl Parameters {
         Ok(whole.map(|dollars| dollars.saturating_mul(100)))
     }
 
-    fn query(&self) -> Result<Query, Refusal> {
+    /// Whether any filter is there.
+    pub(crate) fn filters(&self) -> bool {
+        FILTERS.iter().any(|name| self.text(name).is_some())
+    }
+
+    /// The filters.
+    pub(crate) fn query(&self) -> Result<Query, Refusal> {
         let text = self.text("q").map(str::to_owned);
         if text.as_ref().is_some_and(|t| t.len() > TEXT_MAX) {
             return Err(Refusal::bad("text_too_long", format!("q has at most {TEXT_MAX} bytes")));

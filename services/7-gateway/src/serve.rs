@@ -40,6 +40,14 @@ pub async fn serve(
     gateway: Gateway,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    serve_router(listener, router(gateway), shutdown).await
+}
+
+pub(crate) async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     listener.local_addr()?;
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut http = http1::Builder::new();
@@ -48,7 +56,6 @@ pub async fn serve(
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX);
     let (graceful, mut tasks) = (GracefulShutdown::new(), JoinSet::new());
-    let router = router(gateway);
     tokio::pin!(shutdown);
     loop {
         while tasks.try_join_next().is_some() {}

@@ -104,6 +104,11 @@ impl ListingView {
         Model::of(Arc::clone(&self.shared))
     }
 
+    /// What this view and its readers share.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     fn apply_all(&mut self, deliveries: &[Delivery], now_ms: i64) -> Result<(), StoreError> {
         let transaction = self.sql.unchecked_transaction()?;
         let columns = self.shared.columns.read().unwrap_or_else(PoisonError::into_inner);

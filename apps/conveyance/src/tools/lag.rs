@@ -1,7 +1,6 @@
 //! What is not done yet: records, and the age of the oldest, for each service and partition.
 
 use anyhow::Result;
-use dataflow::bus::Bus;
 use dataflow::{Clock, SystemClock};
 use serde_json::{Value, json};
 
@@ -16,28 +15,8 @@ pub(super) fn lag(tools: &Tools) -> Result<Value> {
         })
     });
     let partitions: Vec<Value> = rows.collect();
-    let mut conditions: Vec<Value> = tools
-        .board
-        .conditions()
-        .into_iter()
-        .map(|(place, text)| json!({"place": place, "condition": text}))
-        .collect();
-    conditions.extend(
-        tools.bus.conditions().into_iter().map(|text| json!({"place": "log", "condition": text})),
-    );
-    conditions.extend(
-        tools
-            .confirmations
-            .held()
-            .into_iter()
-            .map(|h| json!({"place": format!("ingest {}", h.feed), "condition": h.to_string()})),
-    );
-    conditions.extend(
-        tools
-            .confirmations
-            .notices()
-            .into_iter()
-            .map(|(feed, text)| json!({"place": format!("ingest {feed}"), "condition": text})),
-    );
+    let conditions = tools.conditions().into_iter();
+    let conditions: Vec<Value> =
+        conditions.map(|(place, text)| json!({"place": place, "condition": text})).collect();
     Ok(json!({"partitions": partitions, "conditions": conditions}))
 }

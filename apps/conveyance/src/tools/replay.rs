@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use dataflow::BatchBuilder;
 use dataflow::batch::NewRecord;
-use dataflow::bus::{Bus, Want};
+use dataflow::bus::Want;
 use dataflow::dead;
 use dataflow::unit::{Output, Unit};
 use messages::topics::LISTING_RAW;

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod letters;
 mod real_data;
 mod tools;
 

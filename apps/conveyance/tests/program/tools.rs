@@ -1,7 +1,10 @@
 //! The other commands, also while a process holds the data folder.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
 
 use crate::{conveyance, json, repository};
 
@@ -76,6 +79,9 @@ fn commands_work_while_the_process_runs() {
     BufReader::new(running.0.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
     assert!(line.contains("http://127.0.0.1:"), "{line}");
 
+    let address = line.trim().rsplit("http://").next().expect("an address").to_owned();
+    assert_operated(&address);
+
     let second = conveyance(&[&"up", &"--demo", &"--listen", &"127.0.0.1:0", &"--data", &data]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(!second.status.success() && said.contains("another conveyance process"), "{said}");
@@ -85,4 +91,45 @@ fn commands_work_while_the_process_runs() {
     assert_eq!(letters["total"], 0, "{letters}");
     let missing = conveyance(&[&"explain", &"demo:none", &"--data", &data]);
     assert!(String::from_utf8_lossy(&missing.stderr).contains("no listing `demo:none`"));
+}
+
+/// The running process tells how the flow does, to the page and to Prometheus.
+fn assert_operated(address: &str) {
+    let state: Value = loop {
+        let ready = get(address, "/readyz").0 == 200;
+        let state = serde_json::from_str(&get(address, "/flow/state").1).expect("JSON");
+        if ready && appended(&state, "listing.current") >= 300 {
+            break state;
+        }
+    };
+    let services: Vec<_> = state["services"].as_array().expect("services").iter().collect();
+    assert!(services.iter().all(|s| s["instances"] == 1 && s["dead_letters"] == 0), "{state}");
+    assert_eq!(state["history"]["topics"]["listing.raw"].as_array().map(Vec::len), Some(60));
+    let edge = &state["edges"][0];
+    assert_eq!((&edge["service"], &edge["direction"]), (&"ingest".into(), &"write".into()));
+    let (status, metrics) = get(address, "/metrics");
+    assert_eq!(status, 200);
+    for name in
+        ["conveyance_undone_records{service=\"gateway\"", "conveyance_freshness_seconds_count"]
+    {
+        assert!(metrics.contains(name), "no {name} in {metrics}");
+    }
+    assert_eq!(get(address, "/livez").0, 200);
+    assert_eq!(get(address, "/dead-letters").0, 200);
+}
+
+fn appended(state: &Value, topic: &str) -> u64 {
+    let topics = state["topics"].as_array().expect("topics");
+    topics.iter().filter(|t| t["name"] == topic).filter_map(|t| t["records"].as_u64()).sum()
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }

@@ -1,7 +1,7 @@
 /** The map itself. This file and all it imports is loaded only after the list is on screen. */
 import { AttributionControl, LngLatBounds, MapLibreMap, Marker, NavigationControl, setWorkerUrl, type GeoJSONSource, type MapMouseEvent } from 'maplibre-gl';
 import 'maplibre-gl/dist/maplibre-gl.css';
-import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url';
+import workerUrl from 'virtual:map-worker';
 import { pinPrice } from '../lib/format';
 import type { Box, Cluster, MapAnswer, Pin } from '../lib/listing';
 import { clusterName, picture, pictureFont, pinName } from './pictures';

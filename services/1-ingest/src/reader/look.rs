@@ -34,9 +34,6 @@ impl FeedReader {
             Some(candidate) => self.begin(memory, sink, candidate),
             None => {
                 memory.queue = None;
-                if memory.state.position.take().is_some() {
-                    memory.state.save(sink);
-                }
                 Ok(self.config.watch_ms.map_or(Status::Done, |wait_ms| Status::Idle { wait_ms }))
             }
         }

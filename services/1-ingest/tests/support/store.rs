@@ -85,6 +85,19 @@ impl Sink for Step<'_> {
 impl World {
     /// One step; what it did counts when `commit` says so and it did not fail.
     pub fn step(&mut self, feed: &mut FeedReader, commit: bool) -> Result<Status, Failure> {
+        self.given(commit, |step| feed.step(step))
+    }
+
+    /// The word that a load has ended.
+    pub fn end(&mut self, feed: &mut FeedReader) -> Result<(), Failure> {
+        self.given(true, |step| feed.ended(step))
+    }
+
+    fn given<T>(
+        &mut self,
+        commit: bool,
+        work: impl FnOnce(&mut Step<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut step = Step {
             world: self,
             writes: BTreeMap::new(),
@@ -92,9 +105,9 @@ impl World {
             dead: Vec::new(),
             tallies: Vec::new(),
         };
-        let status = feed.step(&mut step);
+        let result = work(&mut step);
         let Step { writes, sent, dead, tallies, .. } = step;
-        if status.is_ok() && commit {
+        if result.is_ok() && commit {
             for (key, value) in writes {
                 match value {
                     Some(value) => drop(self.store.insert(key, value)),
@@ -107,14 +120,16 @@ impl World {
                 *self.tallies.entry(name).or_default() += n;
             }
         }
-        status
+        result
     }
 
     /// Runs a feed until it has nothing more to do.
     pub fn run(&mut self, feed: &mut FeedReader) -> Result<(), Failure> {
         for _ in 0..1_000_000 {
-            if self.step(feed, true)? != Status::Busy {
-                return Ok(());
+            match self.step(feed, true)? {
+                Status::Busy => {}
+                Status::Idle { .. } => return Ok(()),
+                Status::Done => return self.end(feed),
             }
         }
         panic!("the feed does not come to rest");

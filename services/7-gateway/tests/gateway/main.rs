@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod operation;
 mod oracle;
 mod privacy;
 mod rebuild;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use dataflow::View;
 use dataflow::batch::{Batch, BatchBuilder, Meta, NewRecord};
 use dataflow::contract::Delivery;
-use gateway::{Absent, Display, FeedDisplay, Gateway, ListingView, serve};
+use gateway::{
+    Absent, Display, FeedDisplay, FlowState, Gateway, ListingView, Operation, Redrive, serve,
+};
 use messages::topics::{LISTING_CURRENT, LISTING_EVENTS};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -109,6 +111,23 @@ pub(crate) fn open(file: &Path) -> ListingView {
     view
 }
 
+/// A program that says back what it was asked.
+fn operation() -> Operation {
+    Operation {
+        flow: Arc::new(|| Arc::new(FlowState { time_ms: 77, ..FlowState::default() })),
+        dead_letters: Arc::new(|service, limit| match service {
+            Some("none") => Err("no service `none`".to_owned()),
+            service => Ok(json!({"service": service, "limit": limit})),
+        }),
+        redrive: Arc::new(|wanted: &Redrive| {
+            let service = wanted.service.as_deref().unwrap_or("every service");
+            let what =
+                if wanted.all { format!("all of {service}") } else { wanted.positions.join(" ") };
+            Ok(json!({"redriven": what}))
+        }),
+    }
+}
+
 /// A served read model.
 pub(crate) struct World {
     pub(crate) view: ListingView,
@@ -151,7 +170,7 @@ impl World {
             "open:1" => Ok(json!({"steps": []})),
             other => Err(format!("no topic holds `{other}`")),
         });
-        let gateway = Gateway::new(view.model(), explain);
+        let gateway = Gateway::new(view.model(), explain).operated_by(operation());
         let (stop, stopped) = oneshot::channel();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

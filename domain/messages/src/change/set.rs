@@ -1,13 +1,11 @@
 //! What a user may set a field to, in the one form that values have in messages.
 
-use messages::change::fields::is_name;
-use messages::change::scan::{self, Malformed};
-use messages::fields::{Field, Kind, field};
-use messages::json::write_str;
-use messages::number::Decimal;
-use messages::time::{DATE_LEN, MOMENT_LEN, Moment};
-
-use crate::answer::Refusal;
+use crate::change::fields::is_name;
+use crate::change::scan::{self, Malformed};
+use crate::fields::{Field, Kind, field};
+use crate::json::write_str;
+use crate::number::Decimal;
+use crate::time::{DATE_LEN, MOMENT_LEN, Moment};
 
 /// Most fields of one command.
 pub const SET_MAX: usize = 64;
@@ -18,13 +16,25 @@ const LIST_MAX: usize = 100;
 /// Fields that say what a record is and where it comes from; times and photos are the feed's too.
 const FEEDS_OWN: [&str; 4] = ["ListingId", "OriginatingSystemName", "PhotosCount", "VideosCount"];
 
-/// A refusal of what no version of the listing would allow.
-pub(crate) fn impossible(reason: impl Into<String>) -> Refusal {
-    Refusal { code: "impossible", reason: reason.into() }
+/// Why no version of a listing would take what a command sets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unfit {
+    /// The field, where it is one.
+    pub field: Option<String>,
+    /// One line for the user, with what would be right.
+    pub reason: String,
+}
+
+fn unfit(field: Option<&str>, reason: impl Into<String>) -> Unfit {
+    Unfit { field: field.map(str::to_owned), reason: reason.into() }
 }
 
 /// Reads what a command sets, in order of names, each value in its canonical form.
-pub(crate) fn read_set(set: &str) -> Result<Vec<(&str, String)>, Refusal> {
+///
+/// # Errors
+/// [`Unfit`] for the first thing that is wrong.
+pub fn read_set(set: &str) -> Result<Vec<(&str, String)>, Unfit> {
     let mut members = Vec::new();
     scan::object(set, |name, value| {
         if members.len() == SET_MAX {
@@ -33,12 +43,12 @@ pub(crate) fn read_set(set: &str) -> Result<Vec<(&str, String)>, Refusal> {
         members.push((name, value));
         Ok(())
     })
-    .map_err(|e| impossible(e.what))?;
+    .map_err(|e| unfit(None, e.what))?;
     members.sort_unstable_by_key(|(name, _)| *name);
     if let Some((name, _)) =
         members.iter().zip(members.iter().skip(1)).find(|(a, b)| a.0 == b.0).map(|(a, _)| a)
     {
-        return Err(impossible(format!("{} is set twice", shown(name))));
+        return Err(unfit(Some(shown(name)), format!("{} is set twice", shown(name))));
     }
     members.into_iter().map(|(name, value)| Ok((name, canonical(name, value)?))).collect()
 }
@@ -48,7 +58,8 @@ fn shown(name: &str) -> &str {
     if is_name(name) { name } else { "a field with an odd name" }
 }
 
-fn canonical(name: &str, text: &str) -> Result<String, Refusal> {
+fn canonical(name: &str, text: &str) -> Result<String, Unfit> {
+    let impossible = |reason: String| unfit(Some(shown(name)), reason);
     let known =
         field(name).ok_or_else(|| impossible(format!("{} is not a known field", shown(name))))?;
     let is_feeds = matches!(known.kind, Kind::Timestamp | Kind::Media);
@@ -56,7 +67,9 @@ fn canonical(name: &str, text: &str) -> Result<String, Refusal> {
         return Err(impossible(format!("{name} is set by the feed alone")));
     }
     if name == "StandardStatus" && matches!(text, "null" | "\"Delete\"") {
-        return Err(impossible("StandardStatus must stay: withdraw the listing instead"));
+        return Err(impossible(
+            "StandardStatus must stay: withdraw the listing instead".to_owned(),
+        ));
     }
     if text == "null" {
         return Ok(text.to_owned());

@@ -1,0 +1,146 @@
+//! What the group says to a member, and who owns what.
+//!
+//! Only a service's first topic is subscribed to; its other topics follow it, partition by partition (Kafka's
+//! assignors do not keep partitions of several topics together). The client is answered at once when
+//! partitions are given, and fetches only what was restored; it is answered about a revocation only when the
+//! service has let go, and until then the group gives those partitions to nobody else.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rdkafka::bindings::rd_kafka_resp_err_t;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use crate::faults::Reports;
+use crate::lock;
+
+/// Rises with every assignment in this process.
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+
+/// The next epoch.
+pub(crate) fn next_epoch() -> u64 {
+    EPOCH.fetch_add(1, Ordering::SeqCst) + 1
+}
+
+/// What changed in the group.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// These are this member's.
+    Assigned(Vec<u16>),
+    /// These are wanted back; the client waits for an answer.
+    Revoked(Vec<u16>),
+    /// These are someone else's already.
+    Lost(Vec<u16>),
+}
+
+/// Hears what the group says.
+#[derive(Debug, Default)]
+pub(crate) struct GroupContext {
+    changes: Mutex<VecDeque<Change>>,
+    closing: AtomicBool,
+    pub(crate) reports: Reports,
+    /// Epoch of each partition that is owned now.
+    owned: Mutex<BTreeMap<u16, u64>>,
+}
+
+impl GroupContext {
+    pub(crate) fn take(&self) -> Option<Change> {
+        lock(&self.changes).pop_front()
+    }
+
+    /// Whether something changed that nobody took.
+    pub(crate) fn has_news(&self) -> bool {
+        !lock(&self.changes).is_empty()
+    }
+
+    /// From now on the client is answered at once.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn own(&self, partition: u16, epoch: u64) {
+        lock(&self.owned).insert(partition, epoch);
+    }
+
+    pub(crate) fn disown(&self, partition: u16) {
+        lock(&self.owned).remove(&partition);
+    }
+
+    /// Runs `f` if all of this is owned under these epochs. What `f` takes from the client is then at most
+    /// as young as the ownership: a generation in which the partition is someone else's cannot have begun.
+    pub(crate) fn while_owned<T>(
+        &self,
+        work: &[(u16, u64)],
+        f: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
+        let owned = lock(&self.owned);
+        let current = work.iter().all(|(partition, epoch)| owned.get(partition) == Some(epoch));
+        if current { f() } else { None }
+    }
+
+    /// The epoch under which a partition is owned.
+    pub(crate) fn epoch_of(&self, partition: u16) -> Option<u64> {
+        lock(&self.owned).get(&partition).copied()
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn error(&self, error: KafkaError, _reason: &str) {
+        self.reports.note(&error);
+    }
+
+    fn log(&self, _level: RDKafkaLogLevel, _fac: &str, _message: &str) {}
+}
+
+fn numbers(list: &TopicPartitionList) -> Vec<u16> {
+    let mut all: Vec<_> =
+        list.elements().iter().filter_map(|e| u16::try_from(e.partition()).ok()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Answers a revocation: everything that is fetched of these partitions, of every topic, is let go.
+pub(crate) fn let_go(
+    consumer: &BaseConsumer<GroupContext>,
+    partitions: &[u16],
+) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for element in consumer.assignment()?.elements() {
+        if u16::try_from(element.partition()).is_ok_and(|p| partitions.contains(&p)) {
+            list.add_partition(element.topic(), element.partition());
+        }
+    }
+    consumer.incremental_unassign(&list)
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: rd_kafka_resp_err_t,
+        list: &mut TopicPartitionList,
+    ) {
+        let partitions = numbers(list);
+        if err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            lock(&self.changes).push_back(Change::Assigned(partitions));
+            drop(consumer.incremental_assign(&TopicPartitionList::new()));
+            return;
+        }
+        let lost = consumer.assignment_lost();
+        if !lost && !self.closing.load(Ordering::SeqCst) && !partitions.is_empty() {
+            lock(&self.changes).push_back(Change::Revoked(partitions));
+            return;
+        }
+        for partition in &partitions {
+            self.disown(*partition);
+        }
+        drop(let_go(consumer, &partitions));
+        lock(&self.changes).push_back(Change::Lost(partitions));
+    }
+}

@@ -1,0 +1,235 @@
+//! A transactional producer: what may go wrong with it, sorted by what happens next.
+//!
+//! Every call here blocks, so it lives on a thread of its own. Known traps that this file answers:
+//! - `commit_transaction` of the client polls in steps of 100 ms while messages are on their way, so they are
+//!   waited for here first, in steps of a millisecond;
+//! - the client speaks transaction protocol V1, where an `EndTxn` that was delayed can end the *next*
+//!   transaction. So after any end that was slow, or during which the client reported trouble, the producer
+//!   is made anew with the same id, which raises its epoch, before the next transaction begins.
+
+use std::time::{Duration, Instant};
+
+use dataflow::bus::BusError;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use crate::config::KafkaConfig;
+use crate::faults::{self, Reports, What};
+use crate::monotonic;
+
+/// One call into the client lasts at most so long; what is not done is gone on with.
+const STEP: Duration = Duration::from_millis(500);
+/// An end of a transaction that took longer may have been sent twice.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Why a transaction did not go on.
+#[derive(Debug, Clone)]
+pub(crate) enum TxnError {
+    /// Abort it, and go on.
+    Abort(String),
+    /// The producer is of no use any more: make it anew.
+    Renew(String),
+    /// Someone else has its id: make it anew, but not for ever.
+    Fenced(String),
+    /// Waiting does not help.
+    Fatal(String),
+}
+
+impl TxnError {
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Abort(text) | Self::Renew(text) | Self::Fenced(text) | Self::Fatal(text) => text,
+        }
+    }
+}
+
+/// What is sent.
+pub(crate) struct Sent<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: u16,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Option<OwnedHeaders>,
+}
+
+/// The producer.
+pub(crate) struct Transactions {
+    producer: BaseProducer<Reports>,
+    reports: Reports,
+    id: String,
+    config: KafkaConfig,
+    /// Made anew before the next transaction.
+    suspicious: bool,
+}
+
+impl Transactions {
+    /// Makes it, and ends what an earlier producer of that id left open. Tries until `give_up`, which is told
+    /// what is in the way, says so.
+    pub(crate) fn open(
+        config: &KafkaConfig,
+        id: &str,
+        give_up: impl Fn(&str) -> bool,
+    ) -> Result<Self, BusError> {
+        loop {
+            match Self::try_open(config, id) {
+                Err(BusError::Busy(text)) if !give_up(&text) => {}
+                made => return made,
+            }
+        }
+    }
+
+    /// The same, once.
+    pub(crate) fn try_open(config: &KafkaConfig, id: &str) -> Result<Self, BusError> {
+        let failed = |e| faults::bus_error(config, What::Transaction(id), &e);
+        let reports = Reports::default();
+        let kilobytes = (config.in_flight_bytes / 1024).max(1_024);
+        let producer: BaseProducer<Reports> = config
+            .client()
+            .set("client.id", id)
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
+            .set("message.timeout.ms", config.transaction_timeout_ms.to_string())
+            .set("socket.timeout.ms", config.transaction_timeout_ms.max(1_000).to_string())
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.codec", "lz4")
+            .set("linger.ms", "2")
+            .set("batch.size", "1000000")
+            .set("queue.buffering.max.messages", "1000000")
+            .set("queue.buffering.max.kbytes", kilobytes.to_string())
+            .set("message.max.bytes", (config.record_bytes_max + 100_000).to_string())
+            .set("delivery.report.only.error", "true")
+            .create_with_context(reports.clone())
+            .map_err(failed)?;
+        let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+        producer.init_transactions(patience).map_err(|e| {
+            producer.poll(Duration::ZERO);
+            match reports.telling() {
+                Some(code) => BusError::Fatal(faults::advice(config, What::Transaction(id), code)),
+                None => failed(e),
+            }
+        })?;
+        Ok(Self { producer, reports, id: id.to_owned(), config: config.clone(), suspicious: false })
+    }
+
+    /// Whether it must be made anew before the next transaction.
+    pub(crate) fn suspicious(&self) -> bool {
+        self.suspicious
+    }
+
+    fn sort(&self, error: &KafkaError) -> TxnError {
+        let text = faults::text(&self.config, What::Transaction(&self.id), error);
+        let code = error.rdkafka_error_code();
+        let fenced =
+            matches!(code, Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch));
+        let denied = matches!(
+            code,
+            Some(
+                Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::ClusterAuthorizationFailed
+                    | Code::TransactionalIdAuthorizationFailed
+            )
+        );
+        match error {
+            _ if fenced => TxnError::Fenced(text),
+            _ if denied => TxnError::Fatal(text),
+            KafkaError::Transaction(e) if e.is_fatal() => TxnError::Renew(text),
+            KafkaError::Transaction(e) if e.txn_requires_abort() => TxnError::Abort(text),
+            _ => TxnError::Abort(text),
+        }
+    }
+
+    /// Begins a transaction.
+    pub(crate) fn begin(&self) -> Result<(), TxnError> {
+        self.producer.begin_transaction().map_err(|e| match self.sort(&e) {
+            // A transaction that cannot begin cannot be aborted either.
+            TxnError::Abort(text) => TxnError::Renew(text),
+            other => other,
+        })
+    }
+
+    /// Adds one record; waits where too much is on its way.
+    pub(crate) fn send(&self, sent: Sent<'_>) -> Result<(), TxnError> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(sent.topic)
+            .partition(i32::from(sent.partition))
+            .key(sent.key);
+        record.payload = sent.value;
+        record.headers = sent.headers;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    self.producer.poll(Duration::from_millis(1));
+                    record = back;
+                }
+                Err((error, _)) => return Err(self.sort(&error)),
+            }
+        }
+    }
+
+    /// Waits until the brokers have everything that was sent.
+    fn settle(&self, give_up: &dyn Fn() -> bool) -> Result<(), TxnError> {
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+            if give_up() {
+                return Err(TxnError::Abort("the member is closing".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends offsets with the group's word on who owns what, so that a stale member is refused.
+    pub(crate) fn offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<(), TxnError> {
+        self.settle(give_up)?;
+        self.insist(give_up, || self.producer.send_offsets_to_transaction(offsets, group, STEP))
+    }
+
+    /// Commits. An error other than [`TxnError::Abort`] leaves the outcome unknown.
+    pub(crate) fn commit(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), TxnError> {
+        self.settle(give_up)?;
+        let (from, reported) = (monotonic(), self.reports.count());
+        let result = self.insist(&|| false, || self.producer.commit_transaction(STEP));
+        self.doubt(from, reported);
+        result
+    }
+
+    /// Aborts. Any error means that it must be made anew.
+    pub(crate) fn abort(&mut self) -> Result<(), TxnError> {
+        let (from, reported) = (monotonic(), self.reports.count());
+        let patience = Duration::from_millis(u64::from(self.config.transaction_timeout_ms));
+        let late = || from.elapsed() > patience;
+        let result = self.insist(&late, || self.producer.abort_transaction(STEP));
+        self.doubt(from, reported);
+        result
+    }
+
+    fn doubt(&mut self, from: Instant, reported: u64) {
+        self.producer.poll(Duration::ZERO);
+        self.suspicious |= from.elapsed() > SLOW || self.reports.count() != reported;
+    }
+
+    /// Repeats a call that may be repeated.
+    fn insist(
+        &self,
+        give_up: &dyn Fn() -> bool,
+        call: impl Fn() -> Result<(), KafkaError>,
+    ) -> Result<(), TxnError> {
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(e)) if e.is_retriable() && !give_up() => {}
+                Err(KafkaError::Flush(_)) if !give_up() => {}
+                Err(error) => return Err(self.sort(&error)),
+            }
+        }
+    }
+}

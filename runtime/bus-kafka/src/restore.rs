@@ -1,0 +1,390 @@
+//! Brings the local copy of a partition's state up to the changelog, and finds where its inputs go on.
+//!
+//! In this order: end the transactions of the instances that are gone, fetch the stable offsets, take the end
+//! of the changelog *uncommitted*, and read committed up to it. A stable offset fetch does not prove that the
+//! changelog's own commit marker has arrived: stopping at the last stable offset loses updates silently.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use dataflow::bus::{Assignment, BusError};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::faults::{self, Reports, What};
+use crate::monotonic;
+use crate::seat::{Seat, Told};
+use crate::slot;
+use crate::store::{Row, Shelf, Table};
+
+/// One partition to restore.
+pub(crate) struct Job {
+    pub(crate) assignment: Assignment,
+    /// Set when the partition is taken away meanwhile.
+    pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+/// Where the inputs of a restored partition go on: offset of each, in the order of the layout.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) assignment: Assignment,
+    pub(crate) offsets: Vec<u64>,
+}
+
+const STEP: Duration = Duration::from_millis(100);
+/// Between two tries while the brokers are away.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// An open transaction in a changelog that lasts longer than this is reported.
+const WAITING_MS: u128 = 3_000;
+/// Rows are written to disk in pieces of this size.
+const FLUSH_BYTES: usize = 16 << 20;
+/// A local copy older than this is rebuilt: tombstones after it may be gone.
+const AGE_MAX_MS: i64 = 6 * 24 * 60 * 60 * 1000;
+
+/// The thread that restores for one member.
+pub(crate) struct Restorer {
+    seat: Arc<Seat>,
+    jobs: Receiver<Job>,
+    told: Sender<Told>,
+    /// Reads committed, as a stranger to the group that may ask for its offsets.
+    committed: BaseConsumer<Reports>,
+    /// Sees the true end of a partition.
+    uncommitted: BaseConsumer<Reports>,
+}
+
+/// A shelf that is being read.
+struct Reading {
+    from: u64,
+    until: u64,
+}
+
+/// A consumer outside any group's membership that may ask about `group`.
+pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Reports>, BusError> {
+    let config = &seat.config;
+    config
+        .client()
+        .set("client.id", format!("{}-restore", seat.name()))
+        .set("group.id", &seat.layout.group)
+        .set("isolation.level", isolation)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.queue.backoff.ms", "1")
+        .set("queued.max.messages.kbytes", (config.fetch_bytes / 1024).max(64).to_string())
+        .create_with_context(Reports::default())
+        .map_err(|e| faults::bus_error(config, What::Group(&seat.layout.group), &e))
+}
+
+impl Restorer {
+    pub(crate) fn new(
+        seat: &Arc<Seat>,
+        jobs: Receiver<Job>,
+        told: Sender<Told>,
+    ) -> Result<Self, BusError> {
+        Ok(Self {
+            committed: stranger(seat, "read_committed")?,
+            uncommitted: stranger(seat, "read_uncommitted")?,
+            seat: Arc::clone(seat),
+            jobs,
+            told,
+        })
+    }
+
+    /// Works until the member is gone.
+    pub(crate) fn run(self) {
+        while let Ok(first) = self.jobs.recv() {
+            let mut jobs = vec![first];
+            jobs.extend(self.jobs.try_iter());
+            if let Err(error) = self.restore(&jobs)
+                && !self.seat.stopping()
+            {
+                drop(self.told.send(Told::Failed(error)));
+            }
+            if self.seat.stopping() {
+                return;
+            }
+        }
+    }
+
+    /// Repeats what the brokers cannot answer just now.
+    fn insist<T>(&self, ask: impl Fn() -> Result<T, BusError>) -> Result<T, BusError> {
+        let place = format!("{} restore", self.seat.layout.service);
+        loop {
+            match ask() {
+                Err(BusError::Busy(text)) if !self.seat.stopping() => {
+                    self.seat.board.set(&place, &text);
+                    self.seat.rest(PATIENCE);
+                }
+                other => {
+                    self.seat.board.clear(&place);
+                    return other;
+                }
+            }
+        }
+    }
+
+    fn restore(&self, jobs: &[Job]) -> Result<(), BusError> {
+        self.fence()?;
+        let offsets = self.insist(|| self.committed_offsets(jobs))?;
+        let mut places = Vec::new();
+        for table in [Table::State, Table::Tallies] {
+            places.extend(self.catch_up(table, jobs)?);
+        }
+        self.seat.store.flush(&places, self.seat.clock.now_ms())?;
+        for (job, offsets) in jobs.iter().zip(offsets) {
+            let restored = Restored { assignment: job.assignment, offsets };
+            if !job.cancelled.load(Ordering::SeqCst) {
+                drop(self.told.send(Told::Restored(restored)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the group to be of one mind, and ends what its absent slots left open.
+    fn fence(&self) -> Result<(), BusError> {
+        let Seat { config, layout, .. } = &*self.seat;
+        let members = self.insist(|| {
+            let group = slot::group(&self.committed, config, &layout.group)?;
+            if group.stable {
+                return Ok(group.members);
+            }
+            Err(BusError::Busy(format!("group `{}` is sharing out its partitions", layout.group)))
+        })?;
+        self.insist(|| slot::fence_absent(config, layout, self.seat.slot, &members))
+    }
+
+    /// For each job the offset that each input goes on from.
+    fn committed_offsets(&self, jobs: &[Job]) -> Result<Vec<Vec<u64>>, BusError> {
+        let Seat { config, layout, .. } = &*self.seat;
+        let failed = |e| faults::bus_error(config, What::Offsets(&layout.group), &e);
+        let mut list = TopicPartitionList::new();
+        for job in jobs {
+            for input in &layout.inputs {
+                list.add_partition(&input.topic, i32::from(job.assignment.partition));
+            }
+        }
+        let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+        let known = self.committed.committed_offsets(list, patience).map_err(failed)?;
+        let mut offsets = Vec::new();
+        for job in jobs {
+            let partition = i32::from(job.assignment.partition);
+            let mut of_job = Vec::new();
+            for input in &layout.inputs {
+                let element = known
+                    .find_partition(&input.topic, partition)
+                    .ok_or_else(|| BusError::Busy("an offset was not answered".to_owned()))?;
+                element.error().map_err(failed)?;
+                let committed = element.offset().to_raw().and_then(|n| u64::try_from(n).ok());
+                of_job.push(self.start(&input.topic, partition, committed)?);
+            }
+            offsets.push(of_job);
+        }
+        Ok(offsets)
+    }
+
+    /// Where an input goes on: what is committed, if that is still there.
+    fn start(&self, topic: &str, partition: i32, committed: Option<u64>) -> Result<u64, BusError> {
+        let (low, high) = self.ends(&self.uncommitted, topic, partition)?;
+        let place = format!("{} {topic}/{partition}", self.seat.layout.service);
+        let Some(committed) = committed else { return Ok(low) };
+        if committed < low {
+            let text = format!(
+                "records {committed} to {} were removed by the retention of `{topic}` before `{}` had read them; going on at {low}. Raise the topic's retention, and replay what is missing",
+                low - 1,
+                self.seat.layout.service
+            );
+            self.seat.board.set(&place, &text);
+            return Ok(low);
+        }
+        if committed > high {
+            return Err(BusError::Fatal(format!(
+                "`{}` stands at {committed} of `{topic}`/{partition}, which ends at {high}: the topic was made anew. Delete the group `{}` with kafka-consumer-groups.sh to start over from its beginning",
+                self.seat.layout.service, self.seat.layout.group
+            )));
+        }
+        Ok(committed)
+    }
+
+    fn ends(
+        &self,
+        consumer: &BaseConsumer<Reports>,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(u64, u64), BusError> {
+        let patience = Duration::from_millis(u64::from(self.seat.config.request_timeout_ms));
+        let (low, high) = consumer
+            .fetch_watermarks(topic, partition, patience)
+            .map_err(|e| faults::bus_error(&self.seat.config, What::Read(topic), &e))?;
+        Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
+    }
+
+    /// Reads one changelog of all jobs to its end; the places that the copy is at then.
+    fn catch_up(&self, table: Table, jobs: &[Job]) -> Result<Vec<(Shelf, u64)>, BusError> {
+        let Some(topic) = self.seat.layout.topic_of(table) else { return Ok(Vec::new()) };
+        let mut reading: BTreeMap<u16, Reading> = BTreeMap::new();
+        for job in jobs {
+            let partition = job.assignment.partition;
+            let span = self.span((table, partition), topic)?;
+            reading.insert(partition, span);
+        }
+        let mut places: Vec<_> = reading.iter().map(|(p, r)| ((table, *p), r.until)).collect();
+        reading.retain(|_, r| r.from < r.until);
+        if !reading.is_empty() {
+            let given_up = self.read(table, topic, reading, jobs)?;
+            places.retain(|((_, p), _)| !given_up.contains(p));
+        }
+        Ok(places)
+    }
+
+    /// What of a changelog is missing in the copy. A copy that does not fit is dropped.
+    fn span(&self, shelf: Shelf, topic: &str) -> Result<Reading, BusError> {
+        let (low, until) =
+            self.insist(|| self.ends(&self.uncommitted, topic, i32::from(shelf.1)))?;
+        let now_ms = self.seat.clock.now_ms();
+        let place = self.seat.store.place(shelf)?;
+        let fits = place.filter(|p| {
+            p.next >= low && p.next <= until && now_ms.saturating_sub(p.time_ms) < AGE_MAX_MS
+        });
+        if fits.is_none() {
+            self.seat.store.wipe(shelf)?;
+        }
+        Ok(Reading { from: fits.map_or(low, |p| p.next), until })
+    }
+
+    /// Reads to the ends; the partitions that were taken away meanwhile.
+    fn read(
+        &self,
+        table: Table,
+        topic: &str,
+        mut left: BTreeMap<u16, Reading>,
+        jobs: &[Job],
+    ) -> Result<Vec<u16>, BusError> {
+        let failed = |e| faults::bus_error(&self.seat.config, What::Read(topic), &e);
+        let mut list = TopicPartitionList::new();
+        for (partition, reading) in &left {
+            let offset = Offset::Offset(reading.from.cast_signed());
+            list.add_partition_offset(topic, i32::from(*partition), offset).map_err(failed)?;
+        }
+        self.committed.assign(&list).map_err(failed)?;
+        let result = self.read_assigned(table, topic, &mut left, jobs);
+        self.committed.unassign().map_err(failed)?;
+        result
+    }
+
+    fn read_assigned(
+        &self,
+        table: Table,
+        topic: &str,
+        left: &mut BTreeMap<u16, Reading>,
+        jobs: &[Job],
+    ) -> Result<Vec<u16>, BusError> {
+        let since = monotonic();
+        let mut given_up = Vec::new();
+        let mut ended: HashSet<u16> = HashSet::new();
+        while !left.is_empty() {
+            let mut rows = Vec::new();
+            let mut wait = STEP;
+            while let Some(message) = self.committed.poll(wait) {
+                wait = Duration::ZERO;
+                match message {
+                    Ok(message) => {
+                        let partition = u16::try_from(message.partition()).unwrap_or(0);
+                        ended.remove(&partition);
+                        rows.push(Row {
+                            shelf: (table, partition),
+                            key: message.key().unwrap_or_default().into(),
+                            value: message.payload().map(Arc::from),
+                        });
+                    }
+                    Err(KafkaError::PartitionEOF(partition)) => {
+                        ended.insert(u16::try_from(partition).unwrap_or(0));
+                    }
+                    Err(error) => self.pardon(topic, &error)?,
+                }
+                if rows.len() >= 10_000 {
+                    break;
+                }
+            }
+            self.seat.store.apply(rows);
+            if self.seat.store.dirty_bytes() > FLUSH_BYTES {
+                self.seat.store.flush(&[], 0)?;
+            }
+            self.strike_off(topic, left, &mut ended)?;
+            let alive = |p: &u16| {
+                jobs.iter()
+                    .any(|j| j.assignment.partition == *p && !j.cancelled.load(Ordering::SeqCst))
+            };
+            given_up.extend(left.keys().filter(|p| !alive(p)));
+            left.retain(|p, _| alive(p));
+            if self.seat.stopping() {
+                return Ok(left.keys().copied().collect());
+            }
+            self.report_waiting(topic, since.elapsed().as_millis(), left);
+        }
+        self.seat.board.clear(&format!("{} {topic}", self.seat.layout.service));
+        Ok(given_up)
+    }
+
+    /// Errors of a broker that is away mean waiting; the client goes on by itself.
+    fn pardon(&self, topic: &str, error: &KafkaError) -> Result<(), BusError> {
+        match faults::bus_error(&self.seat.config, What::Read(topic), error) {
+            BusError::Busy(_) => Ok(()),
+            fatal => Err(fatal),
+        }
+    }
+
+    /// Takes those out whose end is reached, by position: the last thing there may be a marker, or may have
+    /// been compacted away.
+    fn strike_off(
+        &self,
+        topic: &str,
+        left: &mut BTreeMap<u16, Reading>,
+        ended: &mut HashSet<u16>,
+    ) -> Result<(), BusError> {
+        let positions = self
+            .committed
+            .position()
+            .map_err(|e| faults::bus_error(&self.seat.config, What::Read(topic), &e))?;
+        for element in positions.elements() {
+            let partition = u16::try_from(element.partition()).unwrap_or(0);
+            let position = element.offset().to_raw().and_then(|n| u64::try_from(n).ok());
+            if left.get(&partition).is_some_and(|r| position.is_some_and(|p| p >= r.until)) {
+                left.remove(&partition);
+            }
+        }
+        for partition in ended.drain() {
+            let Some(until) = left.get(&partition).map(|r| r.until) else { continue };
+            let (_, stable) =
+                self.insist(|| self.ends(&self.committed, topic, i32::from(partition)))?;
+            if stable >= until {
+                left.remove(&partition);
+            }
+        }
+        Ok(())
+    }
+
+    fn report_waiting(&self, topic: &str, waited_ms: u128, left: &BTreeMap<u16, Reading>) {
+        if waited_ms > WAITING_MS && !left.is_empty() {
+            let which: Vec<_> = left.keys().map(u16::to_string).collect();
+            let text = format!(
+                "restoring partitions {} from `{topic}`; if this lasts, a transaction of an instance that is gone is open there (`conveyance doctor` names it)",
+                which.join(", ")
+            );
+            self.seat.board.set(&format!("{} {topic}", self.seat.layout.service), &text);
+        }
+    }
+}
+
+/// Whether an error means that what is there does not begin at or before the wanted offset.
+pub(crate) fn out_of_range(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset)
+    )
+}
