@@ -327,14 +327,8 @@ fn take_stamp<'a>(stamp: &mut Stamp<'a>, name: &str, value: &'a str) -> Result<(
 
 /// A moment in its fixed form. The form is what makes comparing text the same as comparing time.
 fn moment(value: &str) -> Result<&str, Malformed> {
-    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddZ";
     let text = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or_default();
-    let fits = text.len() == FORM.len()
-        && text
-            .bytes()
-            .zip(FORM)
-            .all(|(b, f)| if *f == b'd' { b.is_ascii_digit() } else { b == *f });
-    if fits {
+    if crate::time::has_fixed_form(text) {
         Ok(text)
     } else {
         Err(Malformed::whole("a moment is not of the form 2022-01-31T00:00:00.000Z"))

@@ -216,9 +216,7 @@ impl<'a> Parts<'a> {
 
 /// Whether a text is a moment in its fixed form, so that comparing it as text is right.
 fn is_moment(text: &str) -> bool {
-    text.len() == crate::time::MOMENT_LEN
-        && text.ends_with('Z')
-        && crate::time::Moment::parse(text).is_some()
+    crate::time::has_fixed_form(text) && crate::time::Moment::parse(text).is_some()
 }
 
 #[cfg(test)]
@@ -275,6 +273,8 @@ mod tests {
             ("upsert", "insert"),
             ("T00:00:00.000Z", ""),
             ("2022-01-01", "2022-02-30"),
+            ("T00:00:00.000Z", "t00:00:00.000Z"),
+            ("T00:00:00.000Z", "T00:00:00+00:00"),
             ("7", "-7"),
             ("\"f\"", "1"),
             ("\"line\":1", "\"line\":1.5"),

@@ -63,7 +63,8 @@ pub enum Event {
 /// How a unit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything in it is visible to readers and to [`Member::state`].
+    /// Everything in it is durable or on the way to it, visible to [`Member::state`] now and to readers now or
+    /// in a moment (Kafka marks a transaction after it has decided it). Nothing can undo it but a power cut.
     Committed,
     /// Nothing of it happened, nor of units handed in after it; the member must rewind.
     Aborted,

@@ -158,6 +158,31 @@ pub fn read_all(bus: &dyn Bus, topic: &str, partition: u16, want: Want, from: u6
     }
 }
 
+/// Waits until it is so: a log may take a moment to show what is committed.
+pub fn eventually(bus: &dyn Bus, what: &str, so: impl Fn() -> bool) {
+    let mut mark = 0;
+    for _ in 0..POLLS_MAX {
+        if so() {
+            return;
+        }
+        mark = bus.wait(mark, POLL);
+    }
+    panic!("{what} did not come");
+}
+
+/// Everything in a topic partition, once there are so many records.
+pub fn read_until(
+    bus: &dyn Bus,
+    topic: &str,
+    partition: u16,
+    want: Want,
+    count: usize,
+) -> Vec<Seen> {
+    let read = || read_all(bus, topic, partition, want, 0);
+    eventually(bus, "a record", || read().len() >= count);
+    read()
+}
+
 /// Everything visible.
 const ALL: Want = Want { bytes_max: BYTES, durable: false };
 
