@@ -56,6 +56,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             print::value(&print::asyncapi(&flow::table()));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Openapi => {
+            print::value(&gateway::openapi(env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Lag(folder) => show(&folder, &Request::Lag, print::lag),
         Command::DeadLetters(DeadLetters::List { folder, service, limit }) => {
             show(&folder, &Request::DeadLetters { service, limit }, print::dead_letters)

@@ -176,9 +176,9 @@ impl Bus for KafkaBus {
     fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64 {
         let mark = self.shared.news.mark();
         let mut pace = lock(&self.pace);
-        let known = pace.as_ref().filter(|p| {
-            p.mark == mark && p.services == services && p.at.elapsed() < PACE_AGE
-        });
+        let known = pace
+            .as_ref()
+            .filter(|p| p.mark == mark && p.services == services && p.at.elapsed() < PACE_AGE);
         let oldest_ms = match known {
             Some(pace) => pace.oldest_ms,
             None => {

@@ -246,8 +246,11 @@ impl Committer {
         if let Some(topic) = self.seat.layout.state.clone().filter(|(_, backed)| !backed) {
             for write in std::mem::take(&mut unit.state) {
                 let partition = self.seat.layout.home(write.partition, &write.key);
-                let row =
-                    Row { shelf: (Table::State, partition), key: write.key.into(), value: write.value };
+                let row = Row {
+                    shelf: (Table::State, partition),
+                    key: write.key.into(),
+                    value: write.value,
+                };
                 self.send_row(&topic.0, row)?;
             }
         }
@@ -270,7 +273,13 @@ impl Committer {
         for record in batch.records() {
             let headers = Some(envelope::write(&record));
             let (key, value) = (record.key, record.value);
-            producer.send(Sent { topic: &topic, partition: output.partition, key, value, headers })?;
+            producer.send(Sent {
+                topic: &topic,
+                partition: output.partition,
+                key,
+                value,
+                headers,
+            })?;
             if is_state {
                 let shelf = (Table::State, output.partition);
                 open.rows.push(Row { shelf, key: key.into(), value: value.map(Arc::from) });
@@ -292,7 +301,11 @@ impl Committer {
     }
 
     /// Adds to counters: what is kept is the sum, for each partition.
-    fn send_tallies(&mut self, partition: u16, tallies: Vec<(String, i64)>) -> Result<(), TxnError> {
+    fn send_tallies(
+        &mut self,
+        partition: u16,
+        tallies: Vec<(String, i64)>,
+    ) -> Result<(), TxnError> {
         let topic = self.seat.layout.tallies.clone();
         for (name, n) in tallies {
             let shelf = (Table::Tallies, partition);
@@ -474,4 +487,3 @@ impl Open {
 pub(crate) fn parse_sum(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
-

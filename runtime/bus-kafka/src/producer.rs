@@ -123,10 +123,8 @@ impl Transactions {
     fn sort(&self, error: &KafkaError) -> TxnError {
         let text = faults::text(&self.config, What::Transaction(&self.id), error);
         let code = error.rdkafka_error_code();
-        let fenced = matches!(
-            code,
-            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
-        );
+        let fenced =
+            matches!(code, Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch));
         let denied = matches!(
             code,
             Some(

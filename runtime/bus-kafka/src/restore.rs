@@ -64,10 +64,7 @@ struct Reading {
 }
 
 /// A consumer outside any group's membership that may ask about `group`.
-pub(crate) fn stranger(
-    seat: &Seat,
-    isolation: &str,
-) -> Result<BaseConsumer<Reports>, BusError> {
+pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Reports>, BusError> {
     let config = &seat.config;
     config
         .client()
@@ -320,9 +317,8 @@ impl Restorer {
             }
             self.strike_off(topic, left, &mut ended)?;
             let alive = |p: &u16| {
-                jobs.iter().any(|j| {
-                    j.assignment.partition == *p && !j.cancelled.load(Ordering::SeqCst)
-                })
+                jobs.iter()
+                    .any(|j| j.assignment.partition == *p && !j.cancelled.load(Ordering::SeqCst))
             };
             given_up.extend(left.keys().filter(|p| !alive(p)));
             left.retain(|p, _| alive(p));

@@ -64,11 +64,8 @@ pub fn wanted(flow: &Flow, config: &KafkaConfig) -> Vec<WantedTopic> {
         replication: config.replication,
         settings,
     };
-    let mut all: Vec<_> = flow
-        .topics
-        .iter()
-        .map(|t| topic(&t.name, t.partitions, settings(t.retention)))
-        .collect();
+    let mut all: Vec<_> =
+        flow.topics.iter().map(|t| topic(&t.name, t.partitions, settings(t.retention))).collect();
     for service in flow.services.iter().filter(|s| s.kind != Kind::View) {
         let count = partitions(flow, service, config);
         if service.state == State::Own {
@@ -125,7 +122,8 @@ pub fn make(config: &KafkaConfig, topics: &[WantedTopic]) -> Result<(), BusError
     });
     let new: Vec<_> = new.collect();
     let timeout = std::time::Duration::from_millis(u64::from(config.request_timeout_ms));
-    let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
+    let options =
+        AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
     let results = faults::block_on(admin.create_topics(&new, &options)).map_err(failed)?;
     for result in results {
         match result {

@@ -476,7 +476,10 @@ mod tests {
         assert_eq!(records[1].value, None);
         assert_eq!(records[1].headers(), [("code", &b"bad"[..]), ("n", &b""[..])]);
         assert_eq!(batch.next_offset(), 102);
-        assert_eq!(Batch::decode(Arc::new(block()), 100, 5).map(|b| b.reaching(105).next_offset()), Ok(105));
+        assert_eq!(
+            Batch::decode(Arc::new(block()), 100, 5).map(|b| b.reaching(105).next_offset()),
+            Ok(105)
+        );
         assert_eq!(batch.records_from(101).count(), 1);
         let text = String::from_utf8_lossy(&good).into_owned();
         assert!(text.contains("feed") && !text.contains('z'), "what was rolled back left nothing");
