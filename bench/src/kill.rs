@@ -26,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const HANGS_AFTER: u32 = 20;
 /// Most findings of a kind that are told; all are counted.
 const TOLD_MAX: usize = 3;
-/// Topics that hold one record for each row *sent*: a load killed after its last row but before its end reads
-/// all files again, as a second load does, and rows that are then stale are sent, and dropped, once more.
+/// Topics that hold one record for each row *sent*: a second load of the same files reads them again, and rows
+/// that are then stale are sent, and dropped, once more.
 const SENT: [&str; 3] = ["listing.raw", "listing.changes", "normalize.dead-letters"];
 /// The topic of rows that could not be read at all.
 const REFUSED: &str = "ingest.dead-letters";
@@ -44,6 +44,12 @@ pub(crate) struct Arguments {
     /// Decides the market and the moments.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// A `feeds.toml` to load instead of the synthetic market.
+    #[arg(long, requires = "input")]
+    feeds: Option<PathBuf>,
+    /// The folder of its files.
+    #[arg(long, requires = "feeds")]
+    input: Option<PathBuf>,
     /// One JSON object on one line.
     #[arg(long)]
     json: bool,
@@ -97,7 +103,10 @@ fn now() -> Instant {
 impl Campaign {
     fn new(arguments: &Arguments) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let input = input::write(folder.path(), arguments.seed, arguments.listings)?;
+        let input = match (&arguments.feeds, &arguments.input) {
+            (Some(feeds), Some(files)) => Input { feeds: feeds.clone(), files: files.clone() },
+            _ => input::write(folder.path(), arguments.seed, arguments.listings)?,
+        };
         let flow = history::flow()?;
         let data = folder.path().join("undisturbed");
         let from = now();
@@ -174,7 +183,12 @@ impl Campaign {
 #[must_use]
 pub(crate) fn compare_derived(expected: &History, found: &History) -> Verdict {
     let mut verdict = compare(expected, found);
-    if passes(expected, found).is_some_and(|n| n > 1) {
+    let passes = passes(expected, found);
+    if passes.is_none() {
+        let (read, of) = (found.read, expected.read);
+        verdict.torn.push(format!("{read} rows are counted as read, of {of}"));
+    }
+    if passes.is_some_and(|n| n > 1) {
         let sent = |name: &String| {
             name.starts_with(REFUSED) || SENT.iter().any(|topic| name.starts_with(topic))
         };
@@ -205,21 +219,12 @@ fn unequal(found: &History) -> Vec<String> {
         .collect()
 }
 
-/// How often all files were read: what cannot be read is refused once in each pass. `None` when the refusals are
-/// not whole passes, which is a duplicate.
-fn passes(expected: &History, found: &History) -> Option<u64> {
-    let counts = |history: &History| {
-        let mut counts: BTreeMap<(Vec<u8>, u64), u64> = BTreeMap::new();
-        let parts = history.parts.iter().filter(|((topic, _), _)| topic == REFUSED);
-        for entry in parts.flat_map(|(_, part)| &part.entries) {
-            *counts.entry((entry.key.clone(), entry.meaning)).or_default() += 1;
-        }
-        counts
-    };
-    let (once, all) = (counts(expected), counts(found));
-    let total = |counts: &BTreeMap<_, u64>| counts.values().sum::<u64>();
-    let passes = total(&all).checked_div(total(&once))?;
-    once.iter().all(|(id, n)| all.get(id) == Some(&(n * passes))).then_some(passes)
+/// How often all files were read, by the counters that commit with the rows. More than once only where a load was
+/// killed in the moment between its end and that of its process: the next one is then a second load. `None` when
+/// it was no whole number of times.
+fn passes(expected: &History, found: &History) -> Option<i64> {
+    let passes = found.read.checked_div(expected.read)?;
+    (passes * expected.read == found.read).then_some(passes)
 }
 
 enum Life {

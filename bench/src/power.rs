@@ -9,7 +9,7 @@ mod judge;
 mod record;
 mod trace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use dataflow::Flow;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::kill::history::History;
 use crate::kill::input::{self, Input};
 use crate::kill::{check, compare_derived, findings, history, load_whole, print};
+use crate::process;
 use chance::Chance;
 use judge::{About, Ends, Finding, Measure, view_position};
 use record::{Disturb, Recorder, Recording};
@@ -25,8 +26,9 @@ use trace::{Disk, Fate, Op, Trace, rebuild};
 
 /// Most rejected cuts that are told; all are counted.
 const TOLD_MAX: usize = 5;
-/// How much longer a sync takes in the recording that is killed: on a slow disk more is waiting to be synced.
-const SLOW_SYNC_MS: u64 = 20;
+/// How much longer a sync takes in the recording that is killed: on a slow disk more is waiting to be synced, and
+/// there is time to show it.
+const SLOW_SYNC_MS: u64 = 100;
 /// Kills tried until one leaves unsynced work that the next process shows at once.
 const KILLS_MAX: u64 = 10;
 /// Most cuts with which a planted fault is sought.
@@ -77,9 +79,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let recorder = Recorder::build(campaign.folder.path())?;
     let input = &campaign.input;
     let plain = recorder.load(input, "plain", Disturb::default())?;
-    let slow = Disturb { sync_ms: SLOW_SYNC_MS, kill_at: 0 };
+    let slow = Disturb { sync_ms: SLOW_SYNC_MS, ..Disturb::default() };
     let log_writes = writes(&recorder.load(input, "slow", slow)?.trace, LOG_WAL);
-    let mut killed = campaign.kill_at(&recorder, (log_writes, 0), &mut chance)?;
+    let mut killed = campaign.kill_at(&recorder, (log_writes, "killed-0"), None, &mut chance)?;
 
     let mut rejected = Vec::new();
     if !arguments.planted {
@@ -98,16 +100,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         if no_sync != Planted::Missed {
             break;
         }
-        killed = campaign.kill_at(&recorder, (log_writes, tried), &mut chance)?;
+        let name = format!("killed-{tried}");
+        killed = campaign.kill_at(&recorder, (log_writes, &name), None, &mut chance)?;
         no_sync = campaign.no_sync_at_open(&killed)?;
     }
-    let caught = [ahead, no_sync] == [Planted::Caught; 2];
+    let wrong = campaign.wrong_programs(&recorder, log_writes, &mut chance)?;
+    let caught = [ahead, no_sync] == [Planted::Caught; 2]
+        && wrong.as_ref().is_none_or(|all| *all == [Planted::Caught; 2]);
     let report = json!({
         "cuts": if arguments.planted { 0 } else { arguments.cuts },
         "ok": rejected.is_empty() && caught,
         "rejected_cuts": rejected.len(),
         "rejected": rejected.iter().take(TOLD_MAX).map(Cut::told).collect::<Vec<_>>(),
         "planted": {"view_ahead_of_the_sync": ahead.told(), "no_sync_at_open": no_sync.told()},
+        "wrong_programs": wrong.map(|[ahead, no_sync]| {
+            json!({"view_ahead_of_the_sync": ahead.told(), "no_sync_at_open": no_sync.told()})
+        }),
         "trace": {"records": plain.trace.records.len(), "bytes": plain.trace.written(), "log_syncs": plain.trace.sync_ends(LOG_WAL).len()},
     });
     print(&report, arguments.json);
@@ -167,13 +175,49 @@ impl Campaign {
     fn kill_at(
         &self,
         recorder: &Recorder,
-        (writes, tried): (u64, u64),
+        (writes, name): (u64, &str),
+        planted: Option<(PathBuf, &'static str)>,
         chance: &mut Chance,
     ) -> Result<Recording> {
         // Late enough that the view has something to show.
         let kill_at = writes / 2 + chance.below(writes * 2 / 5 + 1) + 1;
-        let disturb = Disturb { sync_ms: SLOW_SYNC_MS, kill_at };
-        recorder.killed_load(&self.input, &format!("killed-{tried}"), disturb)
+        let disturb = Disturb { sync_ms: SLOW_SYNC_MS, kill_at, wrong: planted };
+        recorder.killed_load(&self.input, name, disturb)
+    }
+
+    /// Programs that really have the two faults, recorded and cut as the right one is; `None` where they were not
+    /// built.
+    fn wrong_programs(
+        &self,
+        recorder: &Recorder,
+        log_writes: u64,
+        chance: &mut Chance,
+    ) -> Result<Option<[Planted; 2]>> {
+        let Some(program) = process::wrong_syncs()? else { return Ok(None) };
+        let planted = |fault| Some((program.clone(), fault));
+        let found = |recording: &Recording, places: &[usize]| -> Result<Planted> {
+            let ahead = self.ahead_at(recording, &recording.trace, places)?;
+            Ok(if ahead { Planted::Caught } else { Planted::Missed })
+        };
+        let disturb =
+            Disturb { sync_ms: SLOW_SYNC_MS, kill_at: 0, wrong: planted("view-ahead-of-the-sync") };
+        let ahead = recorder.load(&self.input, "wrong-ahead", disturb)?;
+        let ahead = found(&ahead, &spread(&ahead.trace.sync_ends(LOG_WAL), PLANT_CUTS))?;
+        let mut no_sync = Planted::Missed;
+        for tried in 0..KILLS_MAX {
+            if no_sync != Planted::Missed {
+                break;
+            }
+            let name = format!("wrong-no-sync-{tried}");
+            let fault = planted("no-sync-at-open");
+            let killed = self.kill_at(recorder, (log_writes, &name), fault, chance)?;
+            let reopened = killed.reopened.unwrap_or(0);
+            let ends = killed.trace.sync_ends(LOG_WAL).into_iter();
+            let first = ends.filter(|at| *at > reopened).min();
+            let places: Vec<usize> = (reopened..=first.unwrap_or(reopened)).collect();
+            no_sync = found(&killed, &spread(&places, PLANT_CUTS))?;
+        }
+        Ok(Some([ahead, no_sync]))
     }
 
     fn measure<'a>(&'a self, whole: &'a History) -> Measure<'a> {
@@ -271,29 +315,33 @@ impl Campaign {
 
     /// Whether cuts at those places are rejected, as the view being ahead, with the fault and only with it.
     fn planted(&self, recording: &Recording, planted: &Trace, places: &[usize]) -> Result<Planted> {
-        let whole = History::of(&recording.data, &self.flow)?;
-        let measure = self.measure(&whole);
-        let rejects = |trace: &Trace| -> Result<bool> {
-            let mut disk = Disk::new(trace);
-            for at in places {
-                disk.play(*at);
-                let folder = self.place.path().join("planted");
-                let fate = |name: &str, _: &mut Chance| {
-                    if name.starts_with("views.db") { Fate::Kept } else { Fate::Dropped }
-                };
-                rebuild(&disk, &folder, &mut Chance::new(0), fate)?;
-                let (findings, _) = measure.judge(&folder, &self.claimed(&disk)?);
-                if findings.iter().any(|f| f.about == About::ViewAhead) {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        };
-        Ok(match (rejects(&recording.trace)?, rejects(planted)?) {
+        let without = self.ahead_at(recording, &recording.trace, places)?;
+        Ok(match (without, self.ahead_at(recording, planted, places)?) {
             (true, _) => Planted::Unsound,
             (false, true) => Planted::Caught,
             (false, false) => Planted::Missed,
         })
+    }
+
+    /// Whether at one of those places a cut that keeps the view and drops what the log had not synced is
+    /// rejected, as the view being ahead.
+    fn ahead_at(&self, recording: &Recording, trace: &Trace, places: &[usize]) -> Result<bool> {
+        let whole = History::of(&recording.data, &self.flow)?;
+        let measure = self.measure(&whole);
+        let mut disk = Disk::new(trace);
+        for at in places {
+            disk.play(*at);
+            let folder = self.place.path().join("planted");
+            let fate = |name: &str, _: &mut Chance| {
+                if name.starts_with("views.db") { Fate::Kept } else { Fate::Dropped }
+            };
+            rebuild(&disk, &folder, &mut Chance::new(0), fate)?;
+            let (findings, _) = measure.judge(&folder, &self.claimed(&disk)?);
+            if findings.iter().any(|f| f.about == About::ViewAhead) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

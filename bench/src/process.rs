@@ -25,6 +25,16 @@ pub(crate) fn conveyance() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The deliberately wrong program, `None` where it was not built (`cargo build -p conveyance
+/// --features wrong-syncs --bin conveyance-wrong-syncs`).
+///
+/// # Errors
+/// When this program's own place is not known.
+pub(crate) fn wrong_syncs() -> Result<Option<PathBuf>> {
+    let path = std::env::current_exe()?.with_file_name("conveyance-wrong-syncs");
+    Ok(path.exists().then_some(path))
+}
+
 /// A command of the program.
 ///
 /// # Errors
@@ -54,7 +64,13 @@ pub(crate) fn write_feeds(folder: &Path, pattern: &str) -> Result<PathBuf> {
 /// # Errors
 /// When the program was not built.
 pub(crate) fn load(feeds: &Path, input: &Path, data: &Path) -> Result<Command> {
-    let mut command = Command::new(conveyance()?);
+    Ok(load_with(&conveyance()?, feeds, input, data))
+}
+
+/// As [`load`], with another program.
+#[must_use]
+pub(crate) fn load_with(program: &Path, feeds: &Path, input: &Path, data: &Path) -> Command {
+    let mut command = Command::new(program);
     command
         .arg("load")
         .arg("--feeds")
@@ -65,7 +81,7 @@ pub(crate) fn load(feeds: &Path, input: &Path, data: &Path) -> Result<Command> {
         .arg(data)
         .arg("--json");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Ok(command)
+    command
 }
 
 /// The JSON line that a command prints.

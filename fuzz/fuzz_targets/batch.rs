@@ -9,7 +9,7 @@ use dataflow::{Batch, BatchBuilder};
 
 libfuzzer_sys::fuzz_target!(|input: (u64, &[u8])| {
     let (base, bytes) = input;
-    drop(Ledger::resume(base, bytes).stored());
+    let _ledger = Ledger::resume(base, bytes);
     let Ok(batch) = Batch::decode(Arc::new(bytes.to_vec()), base, 0) else { return };
     let mut builder = BatchBuilder::default();
     for record in batch.records() {

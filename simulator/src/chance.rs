@@ -16,6 +16,7 @@ pub(crate) enum Purpose {
     Remarks,
     Fault,
     Postal,
+    Area,
 }
 
 impl Chance {

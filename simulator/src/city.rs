@@ -1,6 +1,6 @@
 //! The cities of the market and their postal areas, read once from `data/cities.tsv`.
 
-use crate::chance::Chance;
+use crate::chance::{Chance, Purpose};
 
 /// The country of a city; it decides units, currency and the form of postal codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub(crate) fn cities() -> Vec<City> {
 
 fn city(line: &'static str) -> City {
     let mut cells = line.split('\t');
-    let mut next = || cells.next().expect("a line of cities.tsv has 13 columns");
+    let mut next = || cells.next().expect("a line of cities.tsv has 14 columns");
     let country = if next() == "CA" { Country::Canada } else { Country::UnitedStates };
     let mut city = City {
         country,
@@ -131,22 +131,55 @@ fn city(line: &'static str) -> City {
         longitude_nano_per_m: number(next()),
         bearing_cos_milli: number(next()),
         bearing_sin_milli: number(next()),
-        areas: next().split(' ').map(area).collect(),
+        areas: Vec::new(),
         area_share: 0,
     };
+    let land: Vec<[i64; 2]> = next().split(',').map(direction).collect();
+    for (at, cell) in (0..).zip(next().split(' ')) {
+        let area = area(cell, &city, &land, at);
+        city.areas.push(area);
+    }
     city.area_share = city.areas.iter().map(|area| area.share).sum();
     city
 }
 
-fn area(cell: &'static str) -> PostalArea {
-    let mut parts = cell.split(':');
-    let mut next = || parts.next().expect("an area of cities.tsv has 5 parts");
+/// Metres from the centre of a city to the nearest of its outer areas, and from each ring of them to the next.
+const RING_M: i64 = 1_500;
+/// How far an area is drawn from its place on the ring, in metres.
+const ASIDE_M: i64 = 500;
+
+/// The first area is the centre; the others lie in rings around it, towards where the city has land.
+fn area(cell: &'static str, city: &City, land: &[[i64; 2]], at: usize) -> PostalArea {
+    let (code, share) = cell.split_once(':').expect("an area of cities.tsv is code:share");
+    let seed = city.latitude_micro.unsigned_abs() ^ city.longitude_micro.unsigned_abs();
+    let mut chance = Chance::new(seed, Purpose::Area, at as u64);
+    let outer = at.saturating_sub(1);
+    let ring = if at == 0 { 0 } else { outer / land.len() + 1 };
+    let distance_m = i64::try_from(ring).unwrap_or(0) * RING_M;
+    let [north, east] = land.get(outer % land.len()).copied().unwrap_or_default();
+    let mut aside = || if at == 0 { 0 } else { chance.around(ASIDE_M) };
+    let north_m = distance_m * north / 1_000 + aside();
+    let east_m = distance_m * east / 1_000 + aside();
     PostalArea {
-        code: next(),
-        latitude_micro: number(next()),
-        longitude_micro: number(next()),
-        radius_m: number(next()),
-        share: number(next()).unsigned_abs(),
+        code,
+        latitude_micro: city.latitude_micro + north_m * LATITUDE_NANO_PER_M / 1_000,
+        longitude_micro: city.longitude_micro + east_m * city.longitude_nano_per_m / 1_000,
+        radius_m: RING_M,
+        share: number(share).unsigned_abs(),
+    }
+}
+
+/// North and east of a point of the compass, in thousandths.
+fn direction(name: &str) -> [i64; 2] {
+    match name {
+        "N" => [1_000, 0],
+        "NE" => [707, 707],
+        "E" => [0, 1_000],
+        "SE" => [-707, 707],
+        "S" => [-1_000, 0],
+        "SW" => [-707, -707],
+        "W" => [0, -1_000],
+        _ => [707, -707],
     }
 }
 

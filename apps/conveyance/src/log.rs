@@ -84,9 +84,8 @@ impl Log for dataflow::memory::MemoryBus {
 /// # Errors
 /// What is in the way, with what to do.
 pub(crate) fn open(dir: &Path, flow: &Flow) -> Result<Arc<dyn Log>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let epoch = u64::try_from(clock.now_ms()).unwrap_or(1).max(1);
-    Ok(SqliteBus::open(dir, flow, Options::new(clock, epoch))?)
+    let epoch = u64::try_from(SystemClock.now_ms()).unwrap_or(1).max(1);
+    Ok(SqliteBus::open(dir, flow, options(epoch))?)
 }
 
 /// Opens the embedded log of a data folder that no process holds, only to read it.
@@ -94,8 +93,28 @@ pub(crate) fn open(dir: &Path, flow: &Flow) -> Result<Arc<dyn Log>> {
 /// # Errors
 /// What is in the way, with what to do.
 pub(crate) fn open_read_only(dir: &Path, flow: &Flow) -> Result<Arc<dyn Log>> {
-    let options = Options::new(Arc::new(SystemClock), 1);
-    Ok(SqliteBus::open_read_only(dir, flow, options)?)
+    Ok(SqliteBus::open_read_only(dir, flow, options(1))?)
+}
+
+/// How a log is opened; `epoch` is the identity of one that is made now.
+fn options(epoch: u64) -> Options {
+    Options {
+        schema: messages::topics::SCHEMA,
+        #[cfg(feature = "wrong-syncs")]
+        wrong: wrong_sync(),
+        ..Options::new(Arc::new(SystemClock), epoch)
+    }
+}
+
+/// The fault that the campaign asks for.
+#[cfg(feature = "wrong-syncs")]
+#[allow(clippy::disallowed_methods, reason = "of a program that is wrong on purpose")]
+fn wrong_sync() -> Option<bus_sqlite::WrongSync> {
+    match std::env::var("CONVEYANCE_WRONG_SYNC").ok()?.as_str() {
+        "view-ahead-of-the-sync" => Some(bus_sqlite::WrongSync::ViewAheadOfTheSync),
+        "no-sync-at-open" => Some(bus_sqlite::WrongSync::NoSyncAtOpen),
+        _ => None,
+    }
 }
 
 /// Connects to Kafka, and checks what is there.

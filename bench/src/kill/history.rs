@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use crate::process;
 
+/// The service that reads files.
+const SOURCE: &str = "ingest";
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
 
@@ -43,6 +45,8 @@ pub(crate) struct Part {
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) parts: BTreeMap<(String, u16), Part>,
+    /// Rows that the source counts as read.
+    pub(crate) read: i64,
 }
 
 /// The flow table of the program under test, as far as reading its log needs it.
@@ -97,7 +101,11 @@ fn service(value: &Value) -> Option<ServiceSpec> {
         kind,
         reads: names("reads")?.into_iter().map(|n| (n, Form::Keyed)).collect(),
         writes: names("writes")?,
-        state: State::Own,
+        state: match value.get("state")?.as_str()? {
+            "own" => State::Own,
+            "-" => State::None,
+            text => State::BackedBy(text.strip_prefix("in ")?.to_owned()),
+        },
         does: String::new(),
     })
 }
@@ -107,6 +115,7 @@ fn service(value: &Value) -> Option<ServiceSpec> {
 pub(crate) fn options() -> Options {
     let mut options = Options::new(Arc::new(SystemClock), 1);
     options.cache_bytes = 8 << 20;
+    options.schema = messages::topics::SCHEMA;
     options
 }
 
@@ -143,7 +152,9 @@ impl History {
                 parts.insert((topic.name.clone(), partition), part);
             }
         }
-        Ok(Self { parts })
+        let tallies = bus.tallies(SOURCE)?;
+        let read = tallies.iter().filter(|(name, _)| name.starts_with("read:"));
+        Ok(Self { parts, read: read.map(|(_, n)| n).sum() })
     }
 
     /// Number of records in topics whose name ends so.
@@ -261,7 +272,7 @@ mod tests {
         };
         let entries = meanings.iter().enumerate().map(entry).collect();
         let part = Part { compacted, entries, ..Part::default() };
-        History { parts: BTreeMap::from([(("t".to_owned(), 0), part)]) }
+        History { parts: BTreeMap::from([(("t".to_owned(), 0), part)]), read: 0 }
     }
 
     /// Lost, duplicated, reordered, invented, differing.

@@ -26,12 +26,14 @@ pub(crate) struct Recorder {
 }
 
 /// What is asked of the recorder beyond recording.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Disturb {
     /// Milliseconds that each sync of a write-ahead log takes longer.
     pub(crate) sync_ms: u64,
     /// The write of `log.db-wal` with which the process ends.
     pub(crate) kill_at: u64,
+    /// A program that is wrong on purpose, and the fault that it is to have.
+    pub(crate) wrong: Option<(PathBuf, &'static str)>,
 }
 
 impl Recorder {
@@ -58,7 +60,7 @@ impl Recorder {
     /// When the load fails or the recorder missed something.
     pub(crate) fn load(&self, input: &Input, name: &str, disturb: Disturb) -> Result<Recording> {
         let (data, trace) = self.places(name);
-        if !self.run(input, (&data, &trace), disturb)? {
+        if !self.run(input, (&data, &trace), &disturb)? {
             bail!("the recorded load was killed, which nobody asked for");
         }
         finish(data, &trace, None)
@@ -75,14 +77,14 @@ impl Recorder {
         disturb: Disturb,
     ) -> Result<Recording> {
         let (data, trace) = self.places(name);
-        if self.run(input, (&data, &trace), disturb)? {
+        if self.run(input, (&data, &trace), &disturb)? {
             bail!("the load ended before write {} of the log", disturb.kill_at);
         }
         let first = Trace::read(&trace)?;
         // What the next process finds is what the trace says: the kernel lives on.
         prove_whole(&first, &data)?;
         let disturb = Disturb { kill_at: 0, ..disturb };
-        if !self.run(input, (&data, &trace), disturb)? {
+        if !self.run(input, (&data, &trace), &disturb)? {
             bail!("the load after the kill was killed, which nobody asked for");
         }
         finish(data, &trace, Some(first.records.len()))
@@ -93,8 +95,15 @@ impl Recorder {
     }
 
     /// Returns whether the load ended by itself.
-    fn run(&self, input: &Input, (data, trace): (&Path, &Path), disturb: Disturb) -> Result<bool> {
-        let mut command = process::load(&input.feeds, &input.files, data)?;
+    fn run(&self, input: &Input, (data, trace): (&Path, &Path), disturb: &Disturb) -> Result<bool> {
+        let mut command = match &disturb.wrong {
+            None => process::load(&input.feeds, &input.files, data)?,
+            Some((program, fault)) => {
+                let mut command = process::load_with(program, &input.feeds, &input.files, data);
+                command.env("CONVEYANCE_WRONG_SYNC", fault);
+                command
+            }
+        };
         command.env("LD_PRELOAD", &self.library).env("RECORD_DIR", data).env("RECORD_TRACE", trace);
         command.env("RECORD_SYNC_MS", disturb.sync_ms.to_string());
         command.env("RECORD_KILL_AT", disturb.kill_at.to_string());

@@ -20,6 +20,7 @@ mod dictionary;
 mod files;
 mod fuzz;
 mod group;
+mod known;
 mod log;
 mod member;
 mod open;
@@ -35,4 +36,6 @@ mod writer;
 
 pub use bus::SqliteBus;
 pub use fuzz::fuzz_stored_row;
+#[cfg(feature = "wrong-syncs")]
+pub use options::WrongSync;
 pub use options::{OpenError, Options};

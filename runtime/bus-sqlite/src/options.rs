@@ -5,6 +5,16 @@ use std::sync::Arc;
 
 use dataflow::Clock;
 
+/// A fault that is planted on purpose; see the feature `wrong-syncs`.
+#[cfg(feature = "wrong-syncs")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WrongSync {
+    /// What is committed counts as durable before it is synced.
+    ViewAheadOfTheSync,
+    /// What is found in the log counts as durable without a sync.
+    NoSyncAtOpen,
+}
+
 /// Settings; [`Options::new`] has the defaults.
 #[derive(Clone)]
 pub struct Options {
@@ -12,6 +22,9 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Identity for a log that is made now; a log that is there keeps its own.
     pub epoch: u64,
+    /// Version of what the program writes into records and state: a log in which a program of a newer one has
+    /// worked is refused.
+    pub schema: u16,
     /// Longest time between a commit and its sync when little is written.
     pub sync_idle_ms: u64,
     /// The same when much is written.
@@ -38,6 +51,9 @@ pub struct Options {
     pub dictionary_samples: usize,
     /// Time between two rounds of retention.
     pub retention_every_ms: i64,
+    /// A fault that is planted on purpose.
+    #[cfg(feature = "wrong-syncs")]
+    pub wrong: Option<WrongSync>,
 }
 
 impl Options {
@@ -47,6 +63,7 @@ impl Options {
         Self {
             clock,
             epoch,
+            schema: 0,
             sync_idle_ms: 5,
             sync_busy_ms: 20,
             tail_bytes: 64 << 20,
@@ -60,6 +77,8 @@ impl Options {
             compression: 1,
             dictionary_samples: 1_000,
             retention_every_ms: 10 * 60 * 1_000,
+            #[cfg(feature = "wrong-syncs")]
+            wrong: None,
         }
     }
 }
@@ -88,6 +107,18 @@ pub enum OpenError {
         found: i64,
         /// The newest format known here.
         known: i64,
+    },
+    /// A newer program wrote into it what this one does not know.
+    #[error(
+        "a newer conveyance has worked on the log in {dir} (its messages have schema {found}, this program knows {known}); use the newer one"
+    )]
+    NewerSchema {
+        /// Where.
+        dir: PathBuf,
+        /// The newest schema that may be in it.
+        found: i64,
+        /// The newest schema known here.
+        known: u16,
     },
     /// A topic is not what the flow table says.
     #[error(

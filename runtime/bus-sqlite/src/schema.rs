@@ -16,7 +16,8 @@ pub(crate) const FORMAT: i64 = 1;
 pub(crate) const PAGE_BYTES: u64 = 8192;
 
 const TABLES: &str = "
--- format: version of these tables; epoch: identity of this log.
+-- format: version of these tables; epoch: identity of this log; schema: newest version of what is in records
+-- and state.
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 -- id: place of partition 0; partition p has place id + p.
 CREATE TABLE IF NOT EXISTS topic (
@@ -59,10 +60,13 @@ pub(crate) fn open_writer(files: &Files, options: &Options) -> Result<Connection
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&files.log, flags).map_err(sqlite)?;
     set_up_writer(&connection, options).map_err(sqlite)?;
-    refuse_newer(&connection, &files.dir)?;
+    refuse_newer(&connection, &files.dir, options.schema)?;
     connection.execute_batch(TABLES).map_err(sqlite)?;
     let first = "INSERT OR IGNORE INTO meta VALUES ('format', ?1), ('epoch', ?2)";
     connection.execute(first, params![FORMAT, options.epoch.cast_signed()]).map_err(sqlite)?;
+    let schema = "INSERT INTO meta VALUES ('schema', ?1)
+        ON CONFLICT DO UPDATE SET value = max(value, excluded.value)";
+    connection.execute(schema, [options.schema]).map_err(sqlite)?;
     if let Some(bytes) = options.log_bytes_max {
         let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX);
         connection
@@ -111,7 +115,11 @@ pub(crate) fn open_copier(log: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Refuses a log that a newer program wrote, before anything is changed in it.
-pub(crate) fn refuse_newer(connection: &Connection, dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn refuse_newer(
+    connection: &Connection,
+    dir: &Path,
+    schema: u16,
+) -> Result<(), OpenError> {
     let sqlite = |error| OpenError::Sqlite { path: dir.join("log.db"), error };
     let exists = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'";
     if connection.query_row(exists, [], |r| r.get::<_, i64>(0)).map_err(sqlite)? == 0 {
@@ -120,6 +128,10 @@ pub(crate) fn refuse_newer(connection: &Connection, dir: &Path) -> Result<(), Op
     let found = meta(connection, "format").map_err(sqlite)?.unwrap_or(FORMAT);
     if found > FORMAT {
         return Err(OpenError::Newer { dir: dir.to_owned(), found, known: FORMAT });
+    }
+    let found = meta(connection, "schema").map_err(sqlite)?.unwrap_or(0);
+    if found > i64::from(schema) {
+        return Err(OpenError::NewerSchema { dir: dir.to_owned(), found, known: schema });
     }
     Ok(())
 }

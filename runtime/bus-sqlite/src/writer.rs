@@ -212,7 +212,7 @@ impl Writer {
         let Some(end) = self.ends.get_mut(output.place as usize) else { return Ok(0) };
         let base = *end;
         *end += output.count;
-        apply::output(&self.db, &output, base, group.now_ms)?;
+        apply::output(&self.db, &self.shared.known, &output, (base, group.now_ms))?;
         group.published.push(Published {
             place: output.place,
             end: *end,
@@ -228,6 +228,11 @@ impl Writer {
             self.db.prepare_cached("COMMIT")?.execute([])?;
             let mut log = lock(&self.shared.log);
             publish(&mut log, group.published, &group.sums);
+            #[cfg(feature = "wrong-syncs")]
+            if self.shared.options.wrong == Some(crate::WrongSync::ViewAheadOfTheSync) {
+                let ends = log.ends();
+                log.set_durable(&ends);
+            }
             drop(log);
             self.shared.syncs.committed(group.bytes, group.urgent);
         } else if group.then.is_empty() {

@@ -171,6 +171,36 @@ fn what_does_not_fit_is_refused_in_words() {
 }
 
 #[test]
+fn a_program_of_an_older_schema_refuses_what_a_newer_one_has_worked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = |schema| {
+        let options = || Options { schema, ..options() };
+        let words = |result: Result<_, OpenError>| match result {
+            Ok(bus) => {
+                drop::<Arc<SqliteBus>>(bus);
+                "opened".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        let work = words(SqliteBus::open(dir.path(), &flow(), options()));
+        let read = words(SqliteBus::open_read_only(dir.path(), &flow(), options()));
+        assert_eq!(work, read);
+        work
+    };
+    for (schema, expect) in [
+        (1, "opened"),
+        (3, "opened"),
+        (2, "messages have schema 3, this program knows 2"),
+        (3, "opened"),
+        (4, "opened"),
+        (3, "messages have schema 4"),
+    ] {
+        let words = opened(schema);
+        assert!(words.contains(expect), "{schema}: {words}");
+    }
+}
+
+#[test]
 fn an_append_from_outside_is_durable_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
     let bus = open(dir.path());

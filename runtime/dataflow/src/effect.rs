@@ -18,6 +18,7 @@ use crate::dead::Origin;
 use crate::failure::{Failure, Reject};
 use crate::flow::{Flow, ServiceSpec};
 use crate::ledger::Ledger;
+use crate::letters::Came;
 use crate::ownership::{Action, Ownership};
 use crate::unit::{Progress, UnitBuilder};
 
@@ -90,6 +91,8 @@ type LaneKey = (u16, Arc<[u8]>);
 
 /// Runs one Effect as one member of its group.
 pub struct EffectWorker {
+    service: String,
+    redrive: String,
     effect: Box<dyn Effect>,
     member: Box<dyn Member>,
     clock: Arc<dyn Clock>,
@@ -124,6 +127,8 @@ impl EffectWorker {
             .service(service)
             .ok_or_else(|| BusError::Fatal(format!("no service `{service}` in the flow table")))?;
         Ok(Self {
+            service: service.to_owned(),
+            redrive: spec.redrive(),
             effect,
             member: bus.join(spec)?,
             clock,
@@ -271,8 +276,9 @@ impl EffectWorker {
         let slot = (Arc::clone(topic), assignment.partition);
         if !self.ledgers.contains_key(&slot) {
             let stored = self.member.state(assignment.partition, &done_key(topic))?;
-            self.ledgers
-                .insert(slot.clone(), Ledger::resume(from, stored.as_deref().unwrap_or_default()));
+            let ledger = Ledger::resume(from, stored.as_deref().unwrap_or_default())
+                .ok_or_else(|| unreadable("what is done of it", topic, assignment.partition))?;
+            self.ledgers.insert(slot.clone(), ledger);
         }
         let now_ms = self.clock.now_ms();
         for record in batch.records_from(from) {
@@ -306,8 +312,11 @@ impl EffectWorker {
             let Some((last, _)) = found.last() else { return Ok(()) };
             after.clone_from(last);
             for (_, value) in &found {
-                let Some(job) = unpark(value, now_ms) else { continue };
-                let Some(key) = job.record().map(|r| Arc::from(r.key)) else { continue };
+                let parked =
+                    unpark(value, now_ms).and_then(|job| Some((Arc::from(job.record()?.key), job)));
+                let Some((key, job)) = parked else {
+                    return Err(unreadable("a parked message", &self.service, a.partition));
+                };
                 self.parked += 1;
                 self.queue((a.partition, key), job);
             }
@@ -380,6 +389,7 @@ impl EffectWorker {
     fn done(&mut self, key: &LaneKey, end: &Result<Vec<Sent>, Reject>, now_ms: i64) {
         let Some(job) = self.lanes.get_mut(key).and_then(|l| l.jobs.pop_front()) else { return };
         let Some(record) = job.record() else { return };
+        let came = Came::of(&job.topic, &self.redrive, record);
         match end {
             Ok(sent) => {
                 for s in sent {
@@ -397,10 +407,14 @@ impl EffectWorker {
                     );
                 }
             }
-            Err(reason) => self.unit.dead_letter(
-                &Origin { topic: &job.topic, partition: key.0, record, now_ms },
-                reason,
-            ),
+            Err(reason) => {
+                let Came { topic, record, .. } = came;
+                self.unit.dead_letter(&Origin { topic, partition: key.0, record, now_ms }, reason);
+            }
+        }
+        if came.letter {
+            // It was counted when it was refused first, and counts once, by how it ended.
+            self.unit.tally(&format!("dead_letters:{}", record.meta.source), -1);
         }
         if job.parked {
             self.parked -= 1;
@@ -440,7 +454,8 @@ impl EffectWorker {
                     meta: record.meta,
                     headers: &record.headers(),
                 });
-                let mut bytes = job.offset.to_le_bytes().to_vec();
+                let mut bytes = vec![PARK_FORMAT];
+                bytes.extend_from_slice(&job.offset.to_le_bytes());
                 bytes.push(u8::try_from(job.topic.len()).unwrap_or(u8::MAX));
                 bytes.extend_from_slice(job.topic.as_bytes());
                 bytes.extend_from_slice(&builder.finish());
@@ -497,6 +512,14 @@ impl EffectWorker {
 }
 
 const PARK: &[u8] = b"park\0";
+/// Version of a parked message.
+const PARK_FORMAT: u8 = 1;
+
+fn unreadable(what: &str, of: &str, partition: u16) -> BusError {
+    BusError::Fatal(format!(
+        "{of}/{partition}: {what} cannot be read: use the newer conveyance that wrote it, or restore the log from a backup"
+    ))
+}
 
 fn park_key(key: &[u8], topic: &str, offset: u64) -> Vec<u8> {
     // Offsets in big-endian, so that a key's messages come back in order.
@@ -508,7 +531,11 @@ fn done_key(topic: &str) -> Vec<u8> {
 }
 
 fn unpark(value: &[u8], now_ms: i64) -> Option<Job> {
-    let (offset, rest) = value.split_first_chunk::<8>()?;
+    let (format, rest) = value.split_first()?;
+    if *format != PARK_FORMAT {
+        return None;
+    }
+    let (offset, rest) = rest.split_first_chunk::<8>()?;
     let (len, rest) = rest.split_first()?;
     let (topic, block) = rest.split_at_checked(usize::from(*len))?;
     let offset = u64::from_le_bytes(*offset);

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::varint;
 
+/// Version of a stored done set.
+const FORMAT: u8 = 1;
 /// Most offsets above the watermark; at this width the partition is not read further.
 pub const WIDTH_MAX: usize = 1024;
 
@@ -17,17 +19,22 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger that goes on from a committed offset and the done set stored beside it.
+    /// A ledger that goes on from a committed offset and the done set stored beside it; `None` when that is
+    /// damaged, or was written by a newer program.
     #[must_use]
-    pub fn resume(committed: u64, stored: &[u8]) -> Self {
-        let mut rest = stored;
+    pub fn resume(committed: u64, stored: &[u8]) -> Option<Self> {
         let mut done = BTreeSet::new();
-        let mut at = 0;
-        while let Some(next) = varint::take(&mut rest).and_then(|step| u64::checked_add(at, step)) {
-            at = next;
-            done.insert(at);
+        if let Some((format, mut rest)) = stored.split_first() {
+            if *format != FORMAT {
+                return None;
+            }
+            let mut at = 0_u64;
+            while !rest.is_empty() {
+                at = at.checked_add(varint::take(&mut rest)?)?;
+                done.insert(at);
+            }
         }
-        Self { fetched: committed, open: BTreeSet::new(), done }
+        Some(Self { fetched: committed, open: BTreeSet::new(), done })
     }
 
     /// Takes an offset up. `false` when it is done, or taken up already.
@@ -64,7 +71,10 @@ impl Ledger {
     /// The done set as it is stored.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        if self.done.is_empty() {
+            return Vec::new();
+        }
+        let mut bytes = vec![FORMAT];
         let mut before = 0;
         for offset in &self.done {
             varint::put(&mut bytes, offset - before);
@@ -93,7 +103,7 @@ mod tests {
                 prop_assert!((0..ledger.watermark()).all(|o| done.contains(&o)));
                 if restarts.contains(&n) {
                     let watermark = ledger.watermark();
-                    ledger = Ledger::resume(watermark, &ledger.stored());
+                    ledger = Ledger::resume(watermark, &ledger.stored()).expect("as it was stored");
                     for o in watermark..40 {
                         prop_assert_eq!(ledger.begin(o), !done.contains(&o), "offset {}", o);
                         prop_assert!(!ledger.begin(o), "taken up twice");
@@ -103,5 +113,14 @@ mod tests {
             prop_assert_eq!(ledger.watermark(), 40);
             prop_assert!(ledger.stored().is_empty());
         }
+    }
+
+    #[test]
+    fn what_no_version_wrote_is_refused() {
+        let beyond = [&[FORMAT][..], &[0xff; 9], &[1], &[0xff; 9], &[1]].concat();
+        for stored in [&[FORMAT + 1, 1][..], &[FORMAT, 0x80], &beyond] {
+            assert_eq!(Ledger::resume(0, stored), None, "{stored:?}");
+        }
+        assert!(Ledger::resume(0, &[FORMAT, 5, 2]).is_some());
     }
 }

@@ -197,3 +197,75 @@ fn fits(bus: &dyn Bus, next: &BTreeMap<(Arc<str>, u16), u64>) -> Result<bool, Bu
 fn fatal(failure: Failure) -> BusError {
     BusError::Fatal(failure.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::contract::ViewPosition;
+    use crate::flow::{Form, Kind, ServiceSpec, State, TopicSpec};
+    use crate::memory::{Faults, MemoryBus};
+
+    struct At(ViewPosition);
+
+    impl View for At {
+        fn position(&mut self) -> Result<ViewPosition, Failure> {
+            Ok(self.0.clone())
+        }
+
+        fn reset(&mut self, _epoch: u64) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn apply(&mut self, _: &[Delivery], _: i64) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    fn flow() -> Flow {
+        let topic = TopicSpec {
+            name: "t".into(),
+            key: "k".into(),
+            partitions: 1,
+            retention: Retention::Compacted { tombstone_days: 7 },
+        };
+        let service = ServiceSpec {
+            name: "show".into(),
+            kind: Kind::View,
+            reads: vec![("t".into(), Form::Keyed)],
+            writes: vec![],
+            state: State::None,
+            does: String::new(),
+        };
+        Flow::new(vec![topic], vec![service]).expect("a table")
+    }
+
+    #[test]
+    fn a_view_is_rebuilt_only_where_it_must_be_and_says_why() {
+        let now_ms = 100 * DAY_MS;
+        let bus = Arc::new(MemoryBus::new(&flow(), 1, Faults::default()));
+        let mine = bus.epoch();
+        let at = |next| vec![("t".to_owned(), 0, next)];
+        for (epoch, time_ms, next, expect) in [
+            (0, 0, vec![], Start::New),
+            // Reset, and dead before anything was applied.
+            (mine, 0, vec![], Start::New),
+            (mine, now_ms - DAY_MS, at(0), Start::Resumed),
+            (
+                mine,
+                now_ms - 8 * DAY_MS,
+                at(0),
+                Start::Rebuilt("it is older than deletions are kept"),
+            ),
+            (mine, now_ms, at(1), Start::Rebuilt("its position is not in the log")),
+            (mine + 1, now_ms, at(0), Start::Rebuilt("it belongs to another log")),
+            (mine + 1, 0, vec![], Start::Rebuilt("it belongs to another log")),
+        ] {
+            let view = Box::new(At(ViewPosition { epoch, time_ms, next }));
+            let clock = Arc::new(ManualClock::at(now_ms));
+            let bus = Arc::clone(&bus) as Arc<dyn Bus>;
+            let opened = ViewRunner::open(bus, &flow(), "show", clock, view);
+            assert_eq!(opened.expect("it opens").1, expect);
+        }
+    }
+}

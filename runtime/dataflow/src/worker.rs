@@ -472,6 +472,6 @@ impl Worker {
         self.ownership.held(assignment);
         self.pending.retain(|p| p.assignment != assignment);
         let place = format!("{} {}/{}", self.service.name, input.topic, assignment.partition);
-        self.board.set(&place, &format!("held at offset {}: {reason}", input.record.offset));
+        self.board.hold(&place, &format!("held at offset {}: {reason}", input.record.offset));
     }
 }

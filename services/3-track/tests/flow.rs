@@ -191,6 +191,7 @@ fn a_change_of_a_newer_schema_is_held_and_not_buried() {
     assert!(seen(&test.bus, "track.dead-letters").is_empty());
     let conditions = format!("{rest:?} {:?}", test.board.conditions());
     assert!(conditions.contains("schema 2"), "{conditions}");
+    assert!(test.board.holds(), "a load would wait for ever");
 }
 
 #[test]

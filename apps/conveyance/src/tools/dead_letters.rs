@@ -7,6 +7,7 @@ use dataflow::batch::{BatchBuilder, NewRecord};
 use dataflow::bus::Want;
 use dataflow::dead;
 use dataflow::flow::{Kind, ServiceSpec};
+use dataflow::letters::SUPERSEDED;
 use dataflow::unit::{Output, Unit};
 use dataflow::{Batch, RecordRef};
 use serde_json::{Map, Value, json};
@@ -88,8 +89,10 @@ fn each(
     let topic = service.dead_letters();
     let partitions = tools.flow.topic(&topic).map_or(0, |t| t.partitions);
     for partition in 0..partitions {
-        let mut from = tools.bus.range(&topic, partition)?.start;
-        loop {
+        // Those that come while this looks are not seen: one that is sent back and refused again comes back.
+        let range = tools.bus.range(&topic, partition)?;
+        let mut from = range.start;
+        while from < range.end {
             let batches: Vec<Arc<Batch>> = tools.bus.read(
                 &topic,
                 partition,
@@ -98,7 +101,8 @@ fn each(
             )?;
             let Some(last) = batches.last() else { break };
             let next = last.next_offset();
-            for record in batches.iter().flat_map(|b| b.records_from(from)) {
+            let records = batches.iter().flat_map(|b| b.records_from(from));
+            for record in records.take_while(|r| r.offset < range.end) {
                 f(&Letter { service: &service.name, partition, record })?;
             }
             from = next;
@@ -171,7 +175,7 @@ pub(super) fn redrive(tools: &Tools, ids: &[String], service: Option<&str>) -> R
         parse_id(id)?;
     }
     let redriven = marks(tools)?;
-    let (mut sent, mut already, mut sources) = (0u64, 0u64, 0u64);
+    let (mut sent, mut already, mut sources, mut superseded) = (0u64, 0u64, 0u64, 0u64);
     for service in services(tools, service)? {
         let mut wanted: Vec<(u16, String, Vec<u8>)> = Vec::new();
         let takes_back = tools.flow.topic(&service.redrive()).is_some();
@@ -183,23 +187,24 @@ pub(super) fn redrive(tools: &Tools, ids: &[String], service: Option<&str>) -> R
             match (takes_back, redriven.contains(&id)) {
                 (false, _) => sources += 1,
                 (true, true) => already += 1,
+                (true, false) if letter.text(dead::CODE) == SUPERSEDED => superseded += 1,
                 (true, false) => wanted.push((letter.partition, id, single(&letter.record))),
+            }
+            if wanted.len() >= UNIT_RECORDS {
+                sent += send(tools, service, &std::mem::take(&mut wanted))?;
             }
             Ok(())
         })?;
-        for unit in wanted.chunks(UNIT_RECORDS) {
-            send(tools, service, unit)?;
-            sent += unit.len() as u64;
-        }
+        sent += send(tools, service, &wanted)?;
     }
-    if !ids.is_empty() && sent + already + sources == 0 {
+    if !ids.is_empty() && sent + already + sources + superseded == 0 {
         bail!("no such dead letter: `conveyance dead-letters list` shows what there is");
     }
     let note = (sources > 0).then_some(
         "rows that `ingest` refused cannot be sent back: mend the file, and it is read again",
     );
     Ok(
-        json!({"redriven": sent, "already_redriven": already, "not_redrivable": sources, "note": note}),
+        json!({"redriven": sent, "already_redriven": already, "superseded": superseded, "not_redrivable": sources, "note": note}),
     )
 }
 
@@ -215,8 +220,11 @@ fn single(record: &RecordRef<'_>) -> Vec<u8> {
     builder.finish()
 }
 
-/// Sending them and marking them redriven is one unit.
-fn send(tools: &Tools, service: &ServiceSpec, letters: &[(u16, String, Vec<u8>)]) -> Result<()> {
+/// Sending them and marking them redriven is one unit. Returns how many they are.
+fn send(tools: &Tools, service: &ServiceSpec, letters: &[(u16, String, Vec<u8>)]) -> Result<u64> {
+    if letters.is_empty() {
+        return Ok(0);
+    }
     let topic: Arc<str> = service.redrive().into();
     let outputs = letters.iter().map(|(partition, _, block)| Output {
         topic: Arc::clone(&topic),
@@ -230,5 +238,5 @@ fn send(tools: &Tools, service: &ServiceSpec, letters: &[(u16, String, Vec<u8>)]
         ..Unit::default()
     };
     tools.bus.append(MARKS, unit)?;
-    Ok(())
+    Ok(letters.len() as u64)
 }

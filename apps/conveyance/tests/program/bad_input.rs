@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::{json, load};
 
 const PACK: &str = r#"
@@ -26,34 +28,69 @@ A = "Active"
 "#;
 const HEADER: &str = "ID,PRICE,STATUS,LAT,LON,WHEN,REMARKS\n";
 
-/// Loads `bytes` as one feed and a good file as another. Returns counts of the feed, what was said, dead letters.
-fn tried(bytes: &[u8]) -> (serde_json::Value, String, serde_json::Value) {
+const LINES_PACK: &str = r#"
+name = "tiny"
+[source]
+format = "jsonl"
+key = "{ID}"
+[constants]
+Country = "CA"
+StateOrProvince = "AB"
+[fields]
+ListPrice = "PRICE"
+CloseDate = "CLOSE"
+"#;
+
+/// What became of a file.
+struct Tried {
+    /// Counts of its feed.
+    counts: Value,
+    /// What was said on standard error.
+    errors: String,
+    /// Dead letters.
+    letters: Value,
+    /// What `explain` says of the listings that were asked for.
+    explained: Vec<Value>,
+}
+
+/// Loads `bytes` as one feed and a good file as another.
+fn tried(bytes: &[u8]) -> Tried {
+    tried_as(("csv", PACK), bytes, &[])
+}
+
+fn tried_as((ending, pack): (&str, &str), bytes: &[u8], explain: &[&str]) -> Tried {
     let folder = tempfile::tempdir().expect("a folder");
     let (input, data) = (folder.path().join("input"), folder.path().join("data"));
     std::fs::create_dir_all(&input).expect("a folder");
-    std::fs::write(folder.path().join("tiny.toml"), PACK).expect("a file");
-    std::fs::write(input.join("bad.csv"), bytes).expect("a file");
+    std::fs::write(folder.path().join("bad.toml"), pack).expect("a file");
+    std::fs::write(folder.path().join("good.toml"), PACK).expect("a file");
+    std::fs::write(input.join(format!("bad.{ending}")), bytes).expect("a file");
     std::fs::write(
         input.join("good.csv"),
         format!("{HEADER}1,100,A,51.05,-114.07,2024-01-01,fine\n"),
     )
     .expect("a file");
-    let feed = |name: &str| {
+    let feed = |name: &str, ending: &str| {
         format!(
-            "[[feed]]\nname = \"{name}\"\npack = \"tiny.toml\"\nfiles = [\"{name}.csv\"]\nmode = \"full\"\nas_of = \"2024-02-01\"\n"
+            "[[feed]]\nname = \"{name}\"\npack = \"{name}.toml\"\nfiles = [\"{name}.{ending}\"]\nmode = \"full\"\nas_of = \"2024-02-01\"\n"
         )
     };
-    std::fs::write(folder.path().join("feeds.toml"), feed("bad") + &feed("good")).expect("a file");
-    let (summary, errors) = load(&folder.path().join("feeds.toml"), &input, &data);
+    let feeds = folder.path().join("feeds.toml");
+    std::fs::write(&feeds, feed("bad", ending) + &feed("good", "csv")).expect("a file");
+    let (summary, errors) = load(&feeds, &input, &data);
     assert_eq!(summary["feeds"]["good"]["sent"], 1, "the other feed goes on: {errors}");
-    let dead = json(&[&"dead-letters", &"list", &"--data", &data, &"--json"]);
+    let letters = json(&[&"dead-letters", &"list", &"--data", &data, &"--json"]);
     let counts = summary["feeds"]["bad"].clone();
     let ended: i64 = ["sent", "unchanged", "dead_letters"]
         .iter()
         .map(|n| counts[n].as_i64().expect("a count"))
         .sum();
     assert_eq!(counts["read"], ended, "a row went missing: {summary} {errors}");
-    (counts, errors, dead)
+    let explained = explain
+        .iter()
+        .map(|key| json(&[&"explain", &format!("bad:{key}"), &"--data", &data, &"--json"]))
+        .collect();
+    Tried { counts, errors, letters, explained }
 }
 
 fn rows(rows: &str) -> Vec<u8> {
@@ -63,7 +100,7 @@ fn rows(rows: &str) -> Vec<u8> {
 /// `(sent, dead letters, text that must stand in the dead letter)`.
 #[track_caller]
 fn row_fault(bytes: &[u8], sent: i64, dead: i64, says: &str) {
-    let (counts, errors, letters) = tried(bytes);
+    let Tried { counts, errors, letters, .. } = tried(bytes);
     assert_eq!(
         (counts["sent"].as_i64(), counts["dead_letters"].as_i64()),
         (Some(sent), Some(dead)),
@@ -72,14 +109,27 @@ fn row_fault(bytes: &[u8], sent: i64, dead: i64, says: &str) {
     assert!(letters.to_string().contains(says), "`{says}` is not in {letters}");
     if dead > 0 {
         assert!(letters.to_string().contains("bad.csv"), "the file is not named: {letters}");
+        assert!(letters["dead_letters"][0]["line"].is_string(), "the line is not named: {letters}");
+    }
+}
+
+/// A row that is used: what `explain` must say of it.
+#[track_caller]
+fn used(bytes: &[u8], says: &[&str]) {
+    let Tried { counts, errors, explained, .. } = tried_as(("csv", PACK), bytes, &["1"]);
+    assert_eq!((&counts["sent"], &counts["dead_letters"]), (&1.into(), &0.into()), "{errors}");
+    let text = explained[0].to_string();
+    for part in says {
+        assert!(text.contains(part), "`{part}` is not in {text}");
     }
 }
 
 #[track_caller]
-fn file_fault(bytes: &[u8], says: &str) {
-    let (_, errors, _) = tried(bytes);
-    assert!(errors.contains(says), "`{says}` is not in: {errors}");
-    assert!(errors.contains("bad"), "the feed is not named: {errors}");
+fn file_fault(bytes: &[u8], says: &[&str]) {
+    let Tried { errors, .. } = tried(bytes);
+    for part in says.iter().chain(&["bad"]) {
+        assert!(errors.contains(part), "`{part}` is not in: {errors}");
+    }
 }
 
 #[test]
@@ -97,12 +147,64 @@ fn rows_that_cannot_be_used_become_dead_letters() {
 
 #[test]
 fn what_can_be_used_is_used_with_a_note() {
-    row_fault(&rows("1,lots,A,51,-114,2024-01-02,x\n"), 1, 0, "");
-    row_fault(&rows("1,5,ZZ,51,-114,2024-01-02,x\n"), 1, 0, "");
-    row_fault(&rows("1,5,A,10,20,2024-01-02,x\n"), 1, 0, "");
-    row_fault(&rows("1,5,A,51,-114,2024-01-02,\"two\nlines\"\n"), 1, 0, "");
-    row_fault(&[b"\xef\xbb\xbf".to_vec(), rows("1,5,A,51,-114,2024-01-02,x\n")].concat(), 1, 0, "");
-    row_fault(&[rows("1,5,A,51,-114,2024-01-02,"), b"Montr\xe9al\n".to_vec()].concat(), 1, 0, "");
+    used(&rows("1,lots,A,51,-114,2024-01-02,x\n"), &["unreadable_number", "`lots`"]);
+    used(&rows("1,5,ZZ,51,-114,2024-01-02,x\n"), &["unknown_lookup", "`ZZ`"]);
+    used(&rows("1,5,A,10,20,2024-01-02,x\n"), &["coordinates_outside_country", "latitude 10"]);
+    used(&rows("1,5,A,51,-114,2024-01-02,\"two\nlines\"\n"), &["two\\nlines"]);
+    let marked = [b"\xef\xbb\xbf".to_vec(), rows("1,5,A,51,-114,2024-01-02,x\n")].concat();
+    used(&marked, &["\"ID\":\"1\""]);
+    let windows = [rows("1,5,A,51,-114,2024-01-02,"), b"Montr\xe9al \x80 5\n".to_vec()].concat();
+    used(&windows, &["Montr\u{e9}al \u{20ac} 5"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_one_dead_letter() {
+    let damaged = [
+        rows("1,5,A,51,-114,2024-01-02,"),
+        b"\xc3\xa9 and \xe9\n2,5,A,51,-114,2024-01-02,x\n".to_vec(),
+    ];
+    row_fault(&damaged.concat(), 1, 1, "UTF-8");
+    let undefined =
+        [rows("1,5,A,51,-114,2024-01-02,"), b"\x81\n2,5,A,51,-114,2024-01-02,x\n".to_vec()];
+    row_fault(&undefined.concat(), 1, 1, "bad.csv");
+}
+
+#[test]
+fn a_quote_that_is_never_closed_costs_its_own_line() {
+    let open = "1,5,A,51,-114,2024-01-02,\"open\n2,5,A,51,-114,2024-01-02,x\n";
+    row_fault(&rows(open), 1, 1, "open_quote");
+}
+
+#[test]
+fn lines_that_are_no_listing_become_dead_letters() {
+    let deep = format!("{{\"ID\":\"7\",\"a\":{}{}}}\n", "[".repeat(5_000), "]".repeat(5_000));
+    let lines = [
+        b"{\"ID\":\"1\",\"PRICE\":5,\"CLOSE\":\"2024-02-30\"}\n{\"ID\":\"2\",\"PRICE\":\n[1]\n"
+            .to_vec(),
+        b"{\"ID\":\"3\",\"PRICE\":1e999}\n".to_vec(),
+        deep.into_bytes(),
+        b"{\"PRICE\":1}\n\xff{\"ID\":\"8\"}\n{\"ID\":\"9\",\"PRICE\":7}".to_vec(),
+    ];
+    let Tried { counts, letters, explained, .. } =
+        tried_as(("jsonl", LINES_PACK), &lines.concat(), &["1", "3"]);
+    assert_eq!((&counts["read"], &counts["sent"]), (&8.into(), &3.into()), "{letters}");
+    let mut found: Vec<_> = letters["dead_letters"].as_array().expect("a list").iter().collect();
+    found.sort_by_key(|letter| letter["line"].as_str().map(str::to_owned));
+    let found: Vec<_> = found.iter().map(|l| (l["line"].as_str(), l["code"].as_str())).collect();
+    let bad = |line, code| (Some(line), Some(code));
+    assert_eq!(
+        found,
+        [
+            bad("2", "bad_json"),
+            bad("3", "bad_json"),
+            bad("5", "bad_json"),
+            bad("6", "no_key"),
+            bad("7", "not_utf8")
+        ]
+    );
+    for (listing, code) in explained.iter().zip(["impossible_date", "unreadable_number"]) {
+        assert!(listing.to_string().contains(code), "`{code}` is not in {listing}");
+    }
 }
 
 #[test]
@@ -115,10 +217,12 @@ fn a_line_of_a_hundred_megabytes_is_one_dead_letter() {
 
 #[test]
 fn files_that_cannot_be_used_stop_their_feed_alone() {
-    file_fault(b"", "empty");
-    file_fault(b"ID,COST,STATUS,LAT,LON,WHEN,REMARKS\n1,5,A,51,-114,2024-01-02,x\n", "PRICE");
-    file_fault(b"ID,COST,STATUS,LAT,LON,WHEN,REMARKS\n1,5,A,51,-114,2024-01-02,x\n", "COST");
-    file_fault(b"\xff\xfeI\0D\0", "UTF-16");
+    file_fault(b"", &["empty"]);
+    let renamed = b"ID,COST,STATUS,LAT,LON,WHEN,REMARKS\n1,5,A,51,-114,2024-01-02,x\n";
+    file_fault(renamed, &["PRICE", "COST", "bad.csv"]);
+    file_fault(b"\xff\xfeI\0D\0", &["UTF-16"]);
+    file_fault(b"\x1f\x8bno gzip after all", &["gzip"]);
+    file_fault(&[b"\0".repeat(300), rows("1,5,A,51,-114,2024-01-02,x\n")].concat(), &["bad.csv"]);
 }
 
 #[test]
@@ -128,8 +232,9 @@ fn a_cut_gzip_keeps_its_rows_and_deletes_nothing() {
         (0..2_000).map(|n| format!("{n},5,A,51,-114,2024-01-02,row {n}\n")).collect();
     whole.write_all(&rows(&many)).expect("memory");
     let whole = whole.finish().expect("memory");
-    let (counts, errors, _) = tried(whole.get(..whole.len() / 2).expect("half"));
+    let Tried { counts, errors, .. } = tried(whole.get(..whole.len() / 2).expect("half"));
     assert_eq!(counts["deleted"], 0);
+    assert!(counts["sent"].as_i64().is_some_and(|n| n > 500), "{counts}");
     assert!(errors.contains("gzip") || errors.contains("cut"), "{errors}");
 }
 

@@ -8,6 +8,7 @@
 mod bad_input;
 mod compose;
 mod kafka;
+mod letters;
 mod real_data;
 mod tools;
 

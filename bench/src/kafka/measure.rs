@@ -1,0 +1,168 @@
+//! One contender at one work: how fast it goes once it is warm, and what that costs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::now;
+use super::peers::Role;
+use super::topics::{PARTITIONS, client};
+use crate::process::Usage;
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+/// What a contender does before this share of the input is warming up: classes are loaded, connections made.
+const WARM: f64 = 0.2;
+/// Nothing moves for so long: it hangs.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// What was measured.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Measured {
+    pub(super) records_per_s: f64,
+    pub(super) cpu_s_per_million: f64,
+    broker_cpu_s_per_million: f64,
+    peak_rss_mb: f64,
+    /// From the start of the process to the first commit.
+    first_commit_s: f64,
+}
+
+impl Measured {
+    /// For a person who waits.
+    pub(super) fn told(&self) -> String {
+        let rate = self.records_per_s / 1e3;
+        format!("{rate:.0} thousand records/s, {:.2} CPU s per million", self.cpu_s_per_million)
+    }
+
+    /// As JSON.
+    pub(super) fn value(&self) -> Value {
+        let short = |n: f64| (n * 100.0).round() / 100.0;
+        json!({
+            "records_per_s": self.records_per_s.round(),
+            "cpu_s_per_million": short(self.cpu_s_per_million),
+            "broker_cpu_s_per_million": short(self.broker_cpu_s_per_million),
+            "peak_rss_mb": self.peak_rss_mb.round(),
+            "first_commit_s": short(self.first_commit_s),
+        })
+    }
+
+    /// The median of each figure.
+    pub(super) fn median(runs: &[Self]) -> Option<Self> {
+        let of = |f: fn(&Self) -> f64| {
+            let mut list: Vec<f64> = runs.iter().map(f).collect();
+            list.sort_by(f64::total_cmp);
+            list.get(list.len() / 2).copied()
+        };
+        Some(Self {
+            records_per_s: of(|m| m.records_per_s)?,
+            cpu_s_per_million: of(|m| m.cpu_s_per_million)?,
+            broker_cpu_s_per_million: of(|m| m.broker_cpu_s_per_million)?,
+            peak_rss_mb: of(|m| m.peak_rss_mb)?,
+            first_commit_s: of(|m| m.first_commit_s)?,
+        })
+    }
+}
+
+/// A look: when, how many records are done, CPU seconds of the contender and of the broker.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Instant,
+    done: u64,
+    cpu: f64,
+    broker: f64,
+}
+
+/// Runs it until all records are done.
+pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measured> {
+    let committed = Committed::of(task)?;
+    let broker = *cluster.pids()?.first().context("no broker runs")?;
+    let from = now();
+    let mut running = task.start()?;
+    let (mut usage, mut broker_usage) = (Usage::default(), Usage::default());
+    let (mut warm, mut first, mut last): (Option<Mark>, Option<f64>, _) = (None, None, (now(), 0));
+    loop {
+        running.still_there()?;
+        let done = committed.sum()?;
+        usage.look(running.id());
+        broker_usage.look(broker);
+        let mark = Mark { at: now(), done, cpu: usage.cpu(), broker: broker_usage.cpu() };
+        if done > 0 {
+            first.get_or_insert(from.elapsed().as_secs_f64());
+        }
+        if done >= records {
+            return measured(warm, mark, first, usage.peak_rss);
+        }
+        if done as f64 >= records as f64 * WARM {
+            warm.get_or_insert(mark);
+        }
+        if done > last.1 {
+            last = (now(), done);
+        }
+        if last.0.elapsed() > STUCK {
+            bail!("it hangs at {done} of {records} records");
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}
+
+fn measured(warm: Option<Mark>, end: Mark, first: Option<f64>, peak_rss: u64) -> Result<Measured> {
+    let warm = warm.context("too few records to measure anything: give it more keys")?;
+    let seconds = (end.at - warm.at).as_secs_f64();
+    let done = (end.done - warm.done) as f64;
+    Ok(Measured {
+        records_per_s: done / seconds,
+        cpu_s_per_million: (end.cpu - warm.cpu) / done * 1e6,
+        broker_cpu_s_per_million: (end.broker - warm.broker) / done * 1e6,
+        peak_rss_mb: peak_rss as f64 / 1e6,
+        first_commit_s: first.unwrap_or_default(),
+    })
+}
+
+/// The committed offsets of a contender's group.
+struct Committed {
+    consumer: BaseConsumer,
+    list: TopicPartitionList,
+}
+
+impl Committed {
+    fn of(task: &Role) -> Result<Self> {
+        // It must not wait for transactions that are open.
+        let mut config = client(&task.brokers);
+        config.set("group.id", &task.group).set("isolation.level", "read_uncommitted");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            list.add_partition(&task.input, i32::from(partition));
+        }
+        Ok(Self { consumer: config.create()?, list })
+    }
+
+    fn sum(&self) -> Result<u64> {
+        let found = self.consumer.committed_offsets(self.list.clone(), Duration::from_secs(20))?;
+        let offsets = found.elements().into_iter().map(|e| match e.offset() {
+            Offset::Offset(n) => u64::try_from(n).unwrap_or(0),
+            _ => 0,
+        });
+        Ok(offsets.sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_before_it_is_warm_does_not_count() {
+        let at = now();
+        let warm = Mark { at, done: 200, cpu: 5.0, broker: 7.0 };
+        let end = Mark { at: at + Duration::from_secs(4), done: 1_000, cpu: 6.0, broker: 9.0 };
+        let found = measured(Some(warm), end, Some(0.5), 0).unwrap();
+        let figures =
+            [found.records_per_s, found.cpu_s_per_million, found.broker_cpu_s_per_million];
+        assert_eq!(figures.map(f64::round), [200.0, 1_250.0, 2_500.0]);
+        assert!(measured(None, end, None, 0).is_err());
+    }
+}
