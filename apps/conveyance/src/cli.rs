@@ -328,9 +328,9 @@ pub(crate) enum FeedsCommand {
     },
     /// Say that the deletes of a snapshot, held because there are so many, are right.
     Confirm {
-        /// Which data.
+        /// Which data; on Kafka the folder of `run ingest` below its --state, which ends in -own.
         #[command(flatten)]
-        on: On,
+        folder: Folder,
         /// The feed.
         feed: String,
         /// The snapshot, as the report names it.

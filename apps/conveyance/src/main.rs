@@ -84,7 +84,8 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             args.on.folder.print(&value, print::doctor);
             Ok(well_or_not(&value))
         }
-        Command::Feeds(FeedsCommand::Confirm { on, feed, snapshot }) => {
+        Command::Feeds(FeedsCommand::Confirm { folder, feed, snapshot }) => {
+            let on = cli::On { folder, kafka: kafka::KafkaArgs::default() };
             show(&on, &Request::Confirm { feed, snapshot }, print::value)
         }
         Command::Feeds(FeedsCommand::Check { pack, file, json }) => {
@@ -142,13 +143,7 @@ type Ask = Box<dyn Fn(&Request) -> Result<Value>>;
 fn asker(on: &cli::On) -> Result<Ask> {
     if on.is_kafka() {
         let tools = on_kafka(on)?;
-        return Ok(Box::new(move |request| {
-            anyhow::ensure!(
-                !matches!(request, Request::Confirm { .. }),
-                "deletes are confirmed where `conveyance run ingest` runs: --data names the folder that ends in ingest-own below its --state"
-            );
-            tools.answer(request)
-        }));
+        return Ok(Box::new(move |request| tools.answer(request)));
     }
     let dir = on.folder.data();
     let opened = std::cell::OnceCell::new();
@@ -167,7 +162,7 @@ fn asker(on: &cli::On) -> Result<Ask> {
 fn in_folder(dir: &Path, request: &Request) -> Result<Tools> {
     if matches!(request, Request::Confirm { .. }) {
         anyhow::bail!(
-            "nothing runs on {}: start `conveyance up` there, which reports what is held",
+            "nothing runs on {}: start `conveyance up` (or `run ingest`) there, which reports what is held",
             dir.display()
         );
     }

@@ -20,8 +20,11 @@ fn words(list: &Yaml) -> Vec<String> {
     all.map(|w| w.as_str().expect("a word").to_owned()).collect()
 }
 
-/// `(service, command, environment)` of everything that runs the program.
-fn commands() -> Vec<(String, Vec<String>, Vec<(String, String)>)> {
+/// Service, command and environment.
+type Started = (String, Vec<String>, Vec<(String, String)>);
+
+/// Everything that runs the program.
+fn commands() -> Vec<Started> {
     let compose = compose();
     let services = compose["services"].as_hash().expect("services");
     let ours = services.iter().filter(|(_, s)| s["image"].as_str() == Some("conveyance"));
@@ -84,9 +87,8 @@ fn the_image_copies_what_there_is() {
     let copies = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
     let mut seen = 0;
     for copy in copies.filter(|copy| !copy.starts_with("--from")) {
-        let mut paths: Vec<_> = copy.split_whitespace().collect();
-        drop(paths.pop());
-        for path in paths {
+        let paths: Vec<_> = copy.split_whitespace().collect();
+        for path in paths.split_last().map(|(_target, sources)| sources).unwrap_or_default() {
             assert!(repository().join(path).exists(), "COPY {path}");
             seen += 1;
         }

@@ -49,7 +49,7 @@ impl Cluster {
     }
 
     /// Arguments, and behind them which Kafka.
-    fn on<'a>(&self, arguments: &[&'a str]) -> Vec<std::ffi::OsString> {
+    fn on(&self, arguments: &[&str]) -> Vec<std::ffi::OsString> {
         let mut all: Vec<std::ffi::OsString> = arguments.iter().map(Into::into).collect();
         all.extend(["--brokers", brokers(), "--prefix", &self.prefix, "--state"].map(Into::into));
         all.push(self.state().into());
