@@ -151,6 +151,7 @@ impl<W: World> Round<'_, W> {
     fn run(mut self, faults: u32) -> Result<()> {
         let kinds = self.kinds()?;
         self.calm(Duration::ZERO)?;
+        self.recovered(now()).context("at the start")?;
         for _ in 0..faults {
             let (least, most) = CALM_MS;
             let calm = Duration::from_millis(least + self.chance.below(most - least));

@@ -188,7 +188,8 @@ impl Many {
     fn rebalance(&mut self, chance: &mut Chance) -> Result<()> {
         if let Some(at) = self.instances.iter().position(|i| i.extra) {
             let mut leaving = self.instances.remove(at);
-            return leaving.stop();
+            self.exits.extend(leaving.stop()?);
+            return Ok(());
         }
         let at = usize::try_from(chance.below(SCALED.len() as u64))?;
         let service = SCALED.get(at).copied().context("no service to add to")?;
@@ -251,15 +252,15 @@ impl Instance {
         self.signal(Signal::CONT)
     }
 
-    fn stop(&mut self) -> Result<()> {
+    /// How it ended, where that was not in order: one that is only starting may end at the signal itself, and one
+    /// that cannot finish in time leaves its work to others.
+    fn stop(&mut self) -> Result<Option<String>> {
         self.signal(Signal::TERM)?;
         let (from, mut child) = (now(), self.child.take().context("it is away")?);
         while from.elapsed() < STOPS_WITHIN {
             if let Some(status) = child.try_wait()? {
-                if !status.success() {
-                    bail!("{} {}, asked to stop, ended with {status}", self.service, self.slot);
-                }
-                return Ok(());
+                let told = format!("{} {}, asked to stop, {status}", self.service, self.slot);
+                return Ok((!status.success()).then_some(told));
             }
             std::thread::park_timeout(Duration::from_millis(5));
         }
@@ -305,7 +306,8 @@ impl World for Many {
             ZOMBIE => self.choose(chance)?.freeze(ZOMBIE_MS, chance)?,
             FREEZE => self.choose(chance)?.freeze((0, FREEZE_MS_MAX), chance)?,
             STOP => {
-                self.choose(chance)?.stop()?;
+                let told = self.choose(chance)?.stop()?;
+                self.exits.extend(told);
                 self.revive()?;
             }
             REBALANCE => self.rebalance(chance)?,
@@ -371,7 +373,7 @@ impl World for Many {
     fn stop(&mut self) -> Result<(Arc<dyn Bus>, Vec<String>)> {
         self.revive()?;
         for instance in &mut self.instances {
-            instance.stop()?;
+            self.exits.extend(instance.stop()?);
         }
         Ok((Arc::clone(&self.bus) as Arc<dyn Bus>, Vec::new()))
     }

@@ -80,11 +80,13 @@ impl Progress {
         self.of_rows().map(|(_, left)| left).sum()
     }
 
-    /// Whether each place with something to do has moved.
+    /// Whether rows came through since, and each place with something to do has moved.
     pub(super) fn all_moved(&self, before: &Self) -> bool {
-        self.places.iter().all(|(place, (next, left))| {
-            *left == 0 || before.places.get(place).is_none_or(|(then, _)| next > then)
-        }) && !self.places.is_empty()
+        let mut places = self.places.iter();
+        self.rows > before.rows
+            && places.all(|(place, (next, left))| {
+                *left == 0 || before.places.get(place).is_none_or(|(then, _)| next > then)
+            })
     }
 
     /// Sum of all places.
@@ -112,19 +114,19 @@ mod tests {
 
     #[test]
     fn moved_means_every_place_that_has_work() {
-        let progress = |list: &[(u64, u64, u64)]| {
+        let progress = |rows, list: &[(u64, u64, u64)]| {
             let place =
                 |(p, next, left): &(u64, u64, u64)| (("s".into(), "t".into(), *p), (*next, *left));
-            Progress { rows: 0, places: list.iter().map(place).collect() }
+            Progress { rows, places: list.iter().map(place).collect() }
         };
-        let before = progress(&[(0, 5, 3), (1, 7, 1)]);
-        for (now, moved) in [
-            (vec![(0, 6, 2), (1, 8, 1)], true),
-            (vec![(0, 6, 2), (1, 7, 1)], false),
-            (vec![(0, 6, 2), (1, 7, 0)], true),
-            (vec![], false),
+        let before = progress(9, &[(0, 5, 3), (1, 7, 1)]);
+        for (rows, now, moved) in [
+            (10, vec![(0, 6, 2), (1, 8, 1)], true),
+            (10, vec![(0, 6, 2), (1, 7, 1)], false),
+            (10, vec![(0, 6, 2), (1, 7, 0)], true),
+            (9, vec![(0, 6, 2), (1, 7, 0)], false),
         ] {
-            assert_eq!(progress(&now).all_moved(&before), moved, "{now:?}");
+            assert_eq!(progress(rows, &now).all_moved(&before), moved, "{now:?}");
         }
     }
 }

@@ -334,7 +334,9 @@ impl UnitBuilder {
         for writable in &mut self.writables {
             for (partition, slot) in (0u16..).zip(&mut writable.builders) {
                 if !slot.is_empty() {
-                    let builder = std::mem::take(slot);
+                    // The next unit is about as large as this one.
+                    let next = BatchBuilder::with_capacity(slot.len() + slot.len() / 8);
+                    let builder = std::mem::replace(slot, next);
                     outputs.push(Output {
                         topic: Arc::clone(&writable.topic),
                         partition,
