@@ -5,6 +5,7 @@
 mod faults;
 mod kafka;
 mod kill;
+mod live;
 mod pieces;
 mod pipeline;
 mod power;
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Synthetic listings from a file through every stage, embedded and durable.
     Pipeline(pipeline::Arguments),
+    /// From a command on one device to the screens of others, in milliseconds.
+    Live(live::Arguments),
     /// Real processes under a tagged load and random faults, judged by the history checker.
     Faults(faults::Arguments),
     /// Exactly-once works on real Kafka, beside the bare client and Kafka Streams.
@@ -41,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pipeline(arguments) => pipeline::run(&arguments),
+        Command::Live(arguments) => live::run(&arguments),
         Command::Faults(arguments) => faults::run(&arguments),
         Command::Kafka(arguments) => kafka::run(&arguments),
         Command::KafkaPeer(arguments) => kafka::work(&arguments),

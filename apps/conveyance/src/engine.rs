@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dataflow::bus::Bus;
@@ -19,7 +20,7 @@ use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
 use crate::log::Log;
-use crate::observe::{self, Freshness, Observer, Seen, Timed};
+use crate::observe::{Freshness, Observer, Seen, Timed};
 use crate::tools::Tools;
 use crate::wiring::Wiring;
 use loops::{Shared, run_sources, run_view, run_worker};
@@ -56,25 +57,25 @@ impl Engine {
     /// # Errors
     /// What is in the way, with what to do.
     pub(crate) fn start_on(bus: Arc<dyn Log>, dir: &Path, wiring: &Wiring) -> Result<Self> {
-        Self::start(bus, &ALL, dir, wiring)
+        Self::start(bus, Board::default(), &ALL, (dir, wiring))
     }
 
-    /// Starts some services. A read model is kept in `dir`.
+    /// Starts some services, with the board on which the bus says what is wrong. A read model is kept in `dir`.
     ///
     /// # Errors
     /// What is in the way, with what to do.
     pub(crate) fn start(
         bus: Arc<dyn Log>,
+        board: Board,
         services: &[&str],
-        dir: &Path,
-        wiring: &Wiring,
+        (dir, wiring): (&Path, &Wiring),
     ) -> Result<Self> {
         let mut engine = Self {
             model: None,
             live: None,
             bus,
             flow: Arc::new(crate::flow::table()),
-            board: Board::default(),
+            board,
             confirmations: Confirmations::default(),
             freshness: Freshness::default(),
             instances: services.iter().map(|name| ((*name).to_owned(), 1)).collect(),
@@ -125,18 +126,30 @@ impl Engine {
         })
     }
 
-    /// Starts to look at everything once a second; what was seen last is in what comes back.
+    /// The tools on what runs here.
+    #[must_use]
+    pub(crate) fn tools(&self, dir: &Path) -> Tools {
+        Tools {
+            bus: Arc::clone(&self.bus),
+            flow: Arc::clone(&self.flow),
+            dir: dir.to_owned(),
+            board: self.board.clone(),
+            confirmations: self.confirmations.clone(),
+        }
+    }
+
+    /// Starts to look at everything again and again; what was seen last is in what comes back.
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub(crate) fn observe(&mut self, tools: Tools) -> Result<Seen> {
+    pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
         // So that there is something to see from the beginning.
         observer.look(SystemClock.now_ms())?;
         self.spawn("observer", move |shared| {
             while !shared.stopping() {
-                shared.sleep(observe::LOOK);
+                shared.sleep(every);
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
                 drop(observer.look(SystemClock.now_ms()));
             }
@@ -201,6 +214,12 @@ impl Engine {
     #[must_use]
     pub(crate) fn held_feeds(&self) -> Vec<String> {
         self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether every source said that it is done (or is held), and what it read is committed.
+    #[must_use]
+    pub(crate) fn sources_done(&self) -> bool {
+        self.shared.sources_done.load(Ordering::Acquire)
     }
 
     /// The first error that ends the process, if there was one.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 use dataflow::bus::Backlog;
 use dataflow::flow::{Kind, ServiceSpec};
+use dataflow::{Clock, SystemClock};
 use gateway::{Direction, EdgeState, FlowState, History, ServiceState, TopicState, Undone};
 
 use crate::print::{kind_text, retention_text, state_text};
@@ -24,6 +25,10 @@ pub(crate) use timed::{Freshness, Timed};
 
 /// Time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
+/// A look older than this means that the log does not answer.
+const FRESH_MS: i64 = 15_000;
+/// Looks between two countings of instances.
+const INSTANCES_EVERY: u32 = 5;
 /// Seconds that the history reaches back.
 const HISTORY_SECONDS: usize = 60;
 
@@ -38,6 +43,18 @@ impl Seen {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The last look, as a server asks for it.
+    #[must_use]
+    pub(crate) fn on_request(self) -> Arc<dyn Fn() -> Arc<FlowState> + Send + Sync> {
+        Arc::new(move || self.last())
+    }
+
+    /// Whether the last look was a moment ago: the log answers.
+    #[must_use]
+    pub(crate) fn is_fresh(&self) -> bool {
+        SystemClock.now_ms().saturating_sub(self.last().time_ms) < FRESH_MS
+    }
+
     fn put(&self, state: FlowState) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
     }
@@ -48,6 +65,7 @@ pub(crate) struct Observer {
     tools: Tools,
     freshness: Freshness,
     instances: BTreeMap<String, u32>,
+    looks: u32,
     seen: Seen,
     letters: Letters,
     appended: HashMap<String, Series>,
@@ -67,6 +85,7 @@ impl Observer {
             tools,
             freshness,
             instances,
+            looks: 0,
             seen: Seen::default(),
             appended: HashMap::new(),
             done: HashMap::new(),
@@ -85,6 +104,14 @@ impl Observer {
     /// When the log cannot be read; the last look stays.
     pub(crate) fn look(&mut self, now_ms: i64) -> Result<()> {
         let backlog = self.tools.bus.backlog()?;
+        if self.looks.is_multiple_of(INSTANCES_EVERY) {
+            // Where instances are separate processes, the bus knows them all.
+            let all = self.tools.bus.instances()?.into_iter();
+            self.instances.extend(
+                all.map(|i| (i.service, u32::try_from(i.members.len()).unwrap_or(u32::MAX))),
+            );
+        }
+        self.looks = self.looks.wrapping_add(1);
         let topics = self.topics(now_ms)?;
         self.note_done(&backlog, now_ms);
         self.letters.read_on(&*self.tools.bus)?;

@@ -169,6 +169,54 @@ pub(crate) fn lag(value: &Value) {
     }
 }
 
+/// `topics plan`.
+pub(crate) fn topics(value: &Value) {
+    let steps: Vec<_> = rows(value, "steps").collect();
+    if steps.is_empty() {
+        out!("every topic is as the flow table says");
+    }
+    for step in steps {
+        let topic = text(step, "topic");
+        match text(step, "do") {
+            "make" => {
+                let settings = step.get("settings").and_then(Value::as_object);
+                let settings: Vec<_> = settings
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, v)| format!("{name}={}", v.as_str().unwrap_or_default()))
+                    .collect();
+                let (partitions, copies) = (number(step, "partitions"), number(step, "copies"));
+                out!(
+                    "+ {topic}: {partitions} partitions, {copies} copies, {}",
+                    settings.join(", ")
+                );
+            }
+            "set" => {
+                for s in rows(step, "settings") {
+                    out!(
+                        "~ {topic}: {} {} -> {}",
+                        text(s, "name"),
+                        or_dash(text(s, "from")),
+                        text(s, "to")
+                    );
+                }
+            }
+            _ => out!("! {topic}: {}", text(step, "why")),
+        }
+    }
+}
+
+/// `doctor`.
+pub(crate) fn doctor(value: &Value) {
+    let mut findings = rows(value, "findings").peekable();
+    if findings.peek().is_none() {
+        out!("nothing is wrong: everyone works, every partition moves, no transaction is stuck");
+    }
+    for f in findings {
+        out!("! {}: {}\n    {}", text(f, "place"), text(f, "found"), text(f, "advice"));
+    }
+}
+
 /// `dead-letters list`.
 pub(crate) fn dead_letters(value: &Value) {
     let total = number(value, "total");
@@ -222,9 +270,13 @@ pub(crate) fn check(value: &Value) {
     let (listings, events, differences) =
         (number(value, "listings"), number(value, "events"), number(value, "differences"));
     if differences == 0 {
-        out!(
-            "well: {listings} listings; {events} events fold to exactly them, and the views hold the same"
-        );
+        let views = match value.get("views").and_then(Value::as_bool) {
+            Some(false) => {
+                "there are no views here to compare: ask where a gateway runs, with its --state"
+            }
+            _ => "the views hold the same",
+        };
+        out!("well: {listings} listings; {events} events fold to exactly them, and {views}");
         return;
     }
     out!("{differences} differences over {listings} listings and {events} events; the first:");

@@ -128,8 +128,8 @@ impl Appender {
         let from = monotonic();
         loop {
             if let Some(delivered) = lock(&producer.context().0).remove(&ticket) {
-                let offset = delivered
-                    .map_err(|e| faults::bus_error(&shared.config, What::Topics, &e))?;
+                let offset =
+                    delivered.map_err(|e| faults::bus_error(&shared.config, What::Topics, &e))?;
                 return Ok(vec![position(output, offset)]);
             }
             if from.elapsed() > self.patience * 2 {

@@ -67,8 +67,7 @@ pub(crate) fn of(shared: &Shared, service: &ServiceSpec) -> Result<Vec<Backlog>,
         let mut records = range.end.saturating_sub(next);
         let mut oldest_ms = None;
         if records > 0 {
-            let read =
-                shared.readers.read((&physical, &name), partition, next, COUNT_BYTES)?;
+            let read = shared.readers.read((&physical, &name), partition, next, COUNT_BYTES)?;
             oldest_ms = read.iter().find(|b| !b.is_empty()).map(|b| b.appended_ms);
             let counted: usize = read.iter().map(|b| b.records_from(next).count()).sum();
             if read.last().is_some_and(|b| b.next_offset() >= range.end) {

@@ -116,6 +116,18 @@ impl KafkaBus {
         topics::make(config, &topics::wanted(flow, config))
     }
 
+    /// The settings that it was connected with.
+    #[must_use]
+    pub fn config(&self) -> &KafkaConfig {
+        &self.shared.config
+    }
+
+    /// The wiring.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.shared.flow
+    }
+
     fn topic(&self, name: &str, partition: u16) -> Result<(String, Arc<str>), BusError> {
         let spec = self.shared.flow.topic(name).ok_or_else(|| {
             BusError::Fatal(format!("the flow table has no topic `{name}`: check the name"))
@@ -176,9 +188,9 @@ impl Bus for KafkaBus {
     fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64 {
         let mark = self.shared.news.mark();
         let mut pace = lock(&self.pace);
-        let known = pace.as_ref().filter(|p| {
-            p.mark == mark && p.services == services && p.at.elapsed() < PACE_AGE
-        });
+        let known = pace
+            .as_ref()
+            .filter(|p| p.mark == mark && p.services == services && p.at.elapsed() < PACE_AGE);
         let oldest_ms = match known {
             Some(pace) => pace.oldest_ms,
             None => {

@@ -21,7 +21,10 @@ pub(crate) fn reach(
     metadata(config, asker)?;
     let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
     asker.client().fetch_cluster_id(patience).ok_or_else(|| {
-        BusError::Busy(format!("the brokers at {} do not say which cluster they are: try again", config.brokers))
+        BusError::Busy(format!(
+            "the brokers at {} do not say which cluster they are: try again",
+            config.brokers
+        ))
     })
 }
 

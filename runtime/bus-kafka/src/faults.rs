@@ -106,7 +106,11 @@ pub(crate) fn text(config: &KafkaConfig, what: What<'_>, error: &KafkaError) -> 
 /// The same as an error of the bus: what passes is [`BusError::Busy`], the rest is fatal.
 pub(crate) fn bus_error(config: &KafkaConfig, what: What<'_>, error: &KafkaError) -> BusError {
     let text = text(config, what, error);
-    if error.rdkafka_error_code().is_some_and(passes) { BusError::Busy(text) } else { BusError::Fatal(text) }
+    if error.rdkafka_error_code().is_some_and(passes) {
+        BusError::Busy(text)
+    } else {
+        BusError::Fatal(text)
+    }
 }
 
 /// Whether an error is one of a broker that is away, starting or moving: waiting helps.

@@ -354,11 +354,7 @@ impl KafkaMember {
             self.seat.consumer().resume(&self.fetched()).map_err(|e| self.failed(&e))?;
             self.paused = false;
         }
-        let positions = if self.lanes.is_empty() {
-            Vec::new()
-        } else {
-            self.positions()?
-        };
+        let positions = if self.lanes.is_empty() { Vec::new() } else { self.positions()? };
         for gathered in std::mem::take(&mut self.gather).finish() {
             self.give(gathered, events);
         }
@@ -541,7 +537,8 @@ impl Member for KafkaMember {
             let mut events = Vec::new();
             self.hear_threads(&mut events)?;
             let left = wait.saturating_sub(from.elapsed());
-            let slice = if self.seat.in_flight.load(Ordering::SeqCst) > 0 { SLICE_BUSY } else { SLICE };
+            let slice =
+                if self.seat.in_flight.load(Ordering::SeqCst) > 0 { SLICE_BUSY } else { SLICE };
             let slice = if events.is_empty() { left.min(slice) } else { Duration::ZERO };
             if bytes_max > 0 {
                 self.pull(slice, bytes_max)?;
@@ -593,7 +590,7 @@ impl Member for KafkaMember {
         if self.is_source() && partition != 0 {
             return Ok(None);
         }
-        self.reader.get((Table::State, home), key)
+        self.reader.get((self.seat.layout.state_table(), home), key)
     }
 
     fn state_range(
@@ -604,7 +601,7 @@ impl Member for KafkaMember {
         limit: usize,
     ) -> Result<Vec<StoreEntry>, BusError> {
         let home = self.seat.layout.home(partition, prefix);
-        self.reader.range((Table::State, home), (prefix, after), limit)
+        self.reader.range((Table::Own, home), (prefix, after), limit)
     }
 
     fn rewind(&mut self) -> Result<(), BusError> {
@@ -659,12 +656,19 @@ impl KafkaMember {
             Told::Outcome(..) | Told::Restored(_) => None,
         });
         reason.unwrap_or_else(|| {
-            BusError::Fatal(format!("`{}` has no committer any more: start again", self.seat.layout.service))
+            BusError::Fatal(format!(
+                "`{}` has no committer any more: start again",
+                self.seat.layout.service
+            ))
         })
     }
 
     /// Waits for what the other threads say while nothing is wanted from the client.
-    fn wait_for_threads(&mut self, wait: Duration, events: &mut Vec<Event>) -> Result<(), BusError> {
+    fn wait_for_threads(
+        &mut self,
+        wait: Duration,
+        events: &mut Vec<Event>,
+    ) -> Result<(), BusError> {
         match self.told.recv_timeout(wait) {
             Ok(Told::Outcome(unit, outcome)) => events.push(Event::Outcome { unit, outcome }),
             Ok(Told::Restored(restored)) => self.on_restored(restored, events)?,
@@ -717,8 +721,8 @@ impl KafkaMember {
         };
         let mut events = Vec::new();
         while waits(self) {
-            // Keeps the client answered; what it had fetched is fetched again.
-            drop(self.seat.consumer().poll(Duration::ZERO));
+            // Keeps the client answered. What comes is of those that are fetched again already: keep it.
+            self.pull(Duration::ZERO, self.seat.config.fetch_bytes)?;
             self.wait_for_threads(SLICE, &mut events)?;
         }
         Ok(())

@@ -1,16 +1,22 @@
 //! The topics that a flow needs on the brokers: those of its table, and those that this bus keeps for itself.
 
+use std::time::Duration;
+
 use dataflow::Flow;
-use dataflow::flow::{Form, Kind, Retention, ServiceSpec, State};
+use dataflow::flow::{Form, Kind, Retention, ServiceSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 
 use crate::config::KafkaConfig;
 use crate::faults::{self, What};
+use crate::monotonic;
 use dataflow::bus::BusError;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// A busy cluster takes its time to make many partitions.
+const MADE_WITHIN: Duration = Duration::from_secs(90);
 /// Topic for the counters of tools, which are no service of the flow.
 pub(crate) const TOOLS: &str = "tools.tallies";
 
@@ -27,7 +33,7 @@ pub struct WantedTopic {
     pub settings: Vec<(&'static str, String)>,
 }
 
-/// The topic that holds the own state of a service, one record for each key.
+/// The topic that holds the rows of a service's own, one record for each key.
 #[must_use]
 pub fn changelog(service: &str) -> String {
     format!("{service}.changelog")
@@ -64,16 +70,11 @@ pub fn wanted(flow: &Flow, config: &KafkaConfig) -> Vec<WantedTopic> {
         replication: config.replication,
         settings,
     };
-    let mut all: Vec<_> = flow
-        .topics
-        .iter()
-        .map(|t| topic(&t.name, t.partitions, settings(t.retention)))
-        .collect();
+    let mut all: Vec<_> =
+        flow.topics.iter().map(|t| topic(&t.name, t.partitions, settings(t.retention))).collect();
     for service in flow.services.iter().filter(|s| s.kind != Kind::View) {
         let count = partitions(flow, service, config);
-        if service.state == State::Own {
-            all.push(topic(&changelog(&service.name), count, compacted(7)));
-        }
+        all.push(topic(&changelog(&service.name), count, compacted(7)));
         all.push(topic(&tallies(&service.name), count, compacted(7)));
         if service.kind == Kind::Source {
             all.push(topic(&feeds(&service.name), count, settings(Retention::Days(1))));
@@ -124,8 +125,9 @@ pub fn make(config: &KafkaConfig, topics: &[WantedTopic]) -> Result<(), BusError
         t.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
     });
     let new: Vec<_> = new.collect();
-    let timeout = std::time::Duration::from_millis(u64::from(config.request_timeout_ms));
-    let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
+    let timeout = MADE_WITHIN;
+    let options =
+        AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
     let results = faults::block_on(admin.create_topics(&new, &options)).map_err(failed)?;
     for result in results {
         match result {
@@ -138,7 +140,37 @@ pub fn make(config: &KafkaConfig, topics: &[WantedTopic]) -> Result<(), BusError
             }
         }
     }
-    Ok(())
+    wait_until_there(config, topics, &admin)
+}
+
+/// A topic that was made takes a moment to be known to every broker.
+fn wait_until_there(
+    config: &KafkaConfig,
+    topics: &[WantedTopic],
+    admin: &AdminClient<DefaultClientContext>,
+) -> Result<(), BusError> {
+    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+    let from = monotonic();
+    loop {
+        let metadata = admin
+            .inner()
+            .fetch_metadata(None, patience)
+            .map_err(|e| faults::bus_error(config, What::Topics, &e))?;
+        let led = |t: &MetadataTopic| {
+            t.error().is_none() && t.partitions().iter().all(|p| p.leader() >= 0)
+        };
+        let there =
+            |w: &WantedTopic| metadata.topics().iter().any(|t| t.name() == w.name && led(t));
+        if topics.iter().all(there) {
+            return Ok(());
+        }
+        if from.elapsed() > MADE_WITHIN {
+            return Err(BusError::Busy(
+                "the topics were made, but not every broker knows them yet: try again".to_owned(),
+            ));
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +197,6 @@ mod tests {
         ] {
             assert!(names.contains(&topic), "{topic:?} in {names:?}");
         }
-        assert!(!names.iter().any(|(n, _)| *n == "x.keep.changelog"), "backed state is an output");
         assert!(all.iter().all(|t| t.replication == 3));
         let last = all.iter().find(|t| t.name == "x.last").unwrap();
         assert!(last.settings.contains(&("cleanup.policy", "compact".to_owned())));

@@ -18,5 +18,8 @@ pub(crate) mod serve;
 pub(crate) mod stream;
 pub(crate) mod watch;
 
+#[cfg(test)]
+mod checked;
+
 /// What the text says of `device=` and `listing=` belongs to [`request`]; most listings of one subscription.
 pub(crate) const LISTINGS_MAX: usize = 100;

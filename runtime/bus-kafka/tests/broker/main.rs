@@ -6,7 +6,11 @@
     reason = "a broken promise ends the test"
 )]
 
+mod plan;
+mod refusals;
+mod state;
 mod support;
+mod takeover;
 
 use std::sync::{Arc, Mutex};
 

@@ -37,18 +37,28 @@ impl Frame {
 }
 
 impl Maker {
-    /// The position behind an entry. Where it is not known what the client could see before, the position must not
-    /// claim that it is: it is written as that of no process.
-    pub(crate) fn position(&self, round: &Round, at: usize, exact: bool) -> String {
-        let instance = if exact { self.instance } else { 0 };
-        position::text(self.epoch, instance, round.position_after(at))
+    /// The position behind an entry.
+    pub(crate) fn position(&self, round: &Round, at: usize) -> String {
+        position::text(self.epoch, self.instance, round.position_after(at))
+    }
+
+    /// The position behind an entry, for a client of which it is not known what it could see at `seen`: it must not
+    /// claim that it is, so it is that of no process; and it must not go back where the client was further.
+    pub(crate) fn inexact_position(&self, round: &Round, at: usize, seen: &[u64]) -> String {
+        let next = round.position_after(at).zip(seen).map(|(next, seen)| next.max(*seen));
+        position::text(self.epoch, 0, next)
     }
 
     /// As [`Maker::frame`], for a client of which it is not known what it could see before: it has a copy.
-    pub(crate) fn inexact(&self, round: &Round, at: usize, sight: Sight) -> Option<Frame> {
+    pub(crate) fn inexact(
+        &self,
+        round: &Round,
+        (at, sight): (usize, Sight),
+        seen: &[u64],
+    ) -> Option<Frame> {
         let shared = self.frame(round, at, sight)?;
         let data = String::from_utf8_lossy(shared.json());
-        Some(frame(shared.name, &self.position(round, at, false), &data))
+        Some(frame(shared.name, &self.inexact_position(round, at, seen), &data))
     }
 
     /// The event that an entry is to someone who sees it so.
@@ -57,18 +67,18 @@ impl Maker {
         let made = match sight {
             Sight::Seen => entry.frames.change.get_or_init(|| {
                 let data = self.change(entry)?;
-                Some(frame("change", &self.position(round, at, true), &data))
+                Some(frame("change", &self.position(round, at), &data))
             }),
             Sight::Lost => &None,
             Sight::Told => entry.frames.result.get_or_init(|| {
                 let data = result(entry)?;
-                Some(frame("result", &self.position(round, at, true), &data))
+                Some(frame("result", &self.position(round, at), &data))
             }),
         };
         let gone = || {
             let made = entry.frames.gone.get_or_init(|| {
                 let data = gone(entry)?;
-                Some(frame("gone", &self.position(round, at, true), &data))
+                Some(frame("gone", &self.position(round, at), &data))
             });
             made.clone()
         };

@@ -58,10 +58,11 @@ async fn read(
     if let Some((round, _permit)) = &plan.old {
         let rounds = [Arc::clone(round)];
         let found = latest(hub, &rounds, (0, 0), (watch, None, false));
-        if page.take(hub, &rounds, &found, (limit, false)) {
+        if page.take(hub, &rounds, &found, (limit, Some(&*plan.seen))) {
             return Ok(page);
         }
     }
+    let inexact = (!plan.exact).then_some(&*plan.seen);
     let mut next = plan.first;
     while next <= standing.last {
         let rounds =
@@ -69,7 +70,7 @@ async fn read(
         let Some(last) = rounds.last() else { break };
         next = last.number + 1;
         let found = latest(hub, &rounds, (0, 0), (watch, Some(&plan.seen), plan.exact));
-        if page.take(hub, &rounds, &found, (limit, plan.exact)) {
+        if page.take(hub, &rounds, &found, (limit, inexact)) {
             break;
         }
     }
@@ -83,7 +84,7 @@ impl Page {
         hub: &Hub,
         rounds: &[Arc<Round>],
         found: &[(usize, usize, Sight)],
-        (limit, exact): (usize, bool),
+        (limit, inexact): (usize, Option<&[u64]>),
     ) -> bool {
         for (place, at, sight) in found {
             let Some(round) = rounds.get(*place) else { continue };
@@ -94,7 +95,10 @@ impl Page {
             if let Some(event) = event(hub, round, *at, *sight) {
                 self.events.push(event);
                 if self.events.len() == limit {
-                    self.position = hub.maker.position(round, *at, exact);
+                    self.position = match inexact {
+                        None => hub.maker.position(round, *at),
+                        Some(seen) => hub.maker.inexact_position(round, *at, seen),
+                    };
                 }
             }
         }

@@ -99,10 +99,13 @@ impl Stream {
         Self { hub, seat, ready: VecDeque::from([Bytes::from(first)]), phase, heartbeat }
     }
 
-    fn tell(&mut self, round: &Round, (at, sight): (usize, Sight), exact: bool) {
+    /// `seen` is where the client was, when it is not known what it could see there.
+    fn tell(&mut self, round: &Round, (at, sight): (usize, Sight), seen: Option<&[u64]>) {
         let maker = &self.hub.maker;
-        let made =
-            if exact { maker.frame(round, at, sight) } else { maker.inexact(round, at, sight) };
+        let made = match seen {
+            None => maker.frame(round, at, sight),
+            Some(seen) => maker.inexact(round, (at, sight), seen),
+        };
         self.ready.extend(made.map(|frame| frame.bytes));
     }
 
@@ -113,7 +116,7 @@ impl Stream {
             Phase::Old { round, told, at, then, _permit } => {
                 let some: Vec<_> = told.iter().skip(at).take(NOTES).copied().collect();
                 for (at, sight) in &some {
-                    self.tell(&round, (*at, *sight), false);
+                    self.tell(&round, (*at, *sight), then.seen.as_deref());
                 }
                 let at = at + some.len();
                 self.phase = if at < told.len() {
@@ -148,7 +151,7 @@ impl Stream {
         let found = latest(&self.hub, &rounds, next, (watch, seen.as_deref(), exact));
         for (place, at, sight) in found {
             if let Some(round) = rounds.get(place) {
-                self.tell(round, (at, sight), exact);
+                self.tell(round, (at, sight), seen.as_deref().filter(|_| !exact));
             }
         }
         self.phase = Phase::Catching(Catching { next: Hub::place(last + 1), until, seen, exact });
@@ -157,6 +160,10 @@ impl Stream {
     fn follow(&mut self, cx: &mut Context<'_>) -> bool {
         // The position is taken first: what it covers has been noted by then.
         let due = self.heartbeat.as_mut().poll(cx).is_ready();
+        if self.hub.is_closing() {
+            self.phase = Phase::Over;
+            return false;
+        }
         let standing = self.hub.standing();
         match self.seat.subscriber.take(NOTES, cx.waker()) {
             Found::Notes(notes) => self.tell_notes(&notes),
@@ -181,7 +188,7 @@ impl Stream {
             return;
         };
         for (note, round) in notes.iter().zip(&rounds) {
-            self.tell(round, (note.at as usize, note.sight), true);
+            self.tell(round, (note.at as usize, note.sight), None);
         }
     }
 }
