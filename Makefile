@@ -30,9 +30,11 @@ unit: web ## all Rust tests, against a real Kafka broker too, and the page's own
 	deploy/kafka/broker run cargo test --workspace
 	cd apps/web && npm run check && npm test
 
-faults: web ## processes killed, frozen and stopped under a load; a broken commit order must be noticed
+faults: web ## short campaigns on both buses: processes killed, frozen and stopped under a load; a broken commit order must be noticed
+	@deploy/needs java mvn
 	cargo build -p conveyance -p bench
 	target/debug/bench faults --bus sqlite --faults 25 --json
+	target/debug/bench faults --bus kafka --faults 25 --json
 	cargo build -p conveyance --features planted --bin conveyance-planted
 	target/debug/bench faults --bus sqlite --faults 25 --plant commit-first --json
 

@@ -1,15 +1,16 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 import { mapLibrary } from './build/map-library';
+import { serviceWorker } from './build/service-worker';
 
 /** Where the gateway listens while the page is being developed. */
 const gateway = 'http://127.0.0.1:7080';
 
 /** Paths of the gateway. `/listings/KEY` is data; `/listing/KEY` is the page. */
-const apiPaths = ['^/listings', '^/map(\\?|$)', '^/stats', '^/livez', '^/readyz'];
+const apiPaths = ['^/listings', '^/map(\\?|$)', '^/stats', '^/livez', '^/readyz', '^/me$', '^/commands$', '^/changes', '^/flow/state', '^/dead-letters'];
 
 export default defineConfig({
-  plugins: [mapLibrary(), svelte()],
+  plugins: [mapLibrary(), svelte(), serviceWorker()],
   server: { port: 5173, proxy: Object.fromEntries(apiPaths.map((path) => [path, gateway])) },
   assetsInclude: ['**/*.geojson'],
   build: {

@@ -6,6 +6,8 @@
 mod embedded;
 mod judge;
 mod load;
+mod many;
+mod proxy;
 mod report;
 mod world;
 
@@ -14,11 +16,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::kill::{history, print};
+use crate::kill::print;
 use crate::power::chance::Chance;
 use embedded::Embedded;
 use judge::Log;
 use load::Load;
+use many::Many;
 use report::Tally;
 use world::{Progress, World};
 
@@ -26,8 +29,6 @@ use world::{Progress, World};
 const ROUND_FAULTS: u32 = 50;
 /// Rows that always wait, so that no fault meets an idle process.
 const AHEAD_ROWS: u64 = 2_500;
-/// Time between two looks at how far the services are.
-const LOOK: Duration = Duration::from_millis(4);
 /// Shortest and longest undisturbed time between two faults.
 const CALM_MS: (u64, u64) = (10, 250);
 /// Services that do not move for this long never will.
@@ -65,6 +66,8 @@ pub(crate) struct Arguments {
 enum Carrier {
     /// The embedded bus: everything in one process.
     Sqlite,
+    /// Real Kafka: three brokers, several instances of each service.
+    Kafka,
 }
 
 /// What is made wrong.
@@ -88,11 +91,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         let place = folder.path().join(format!("round-{}", tally.rounds));
         std::fs::create_dir(&place)?;
         let load = Load::begin(&place)?;
-        let faults = (arguments.faults - tally.faults()).min(ROUND_FAULTS);
         let ended = match arguments.bus {
             Carrier::Sqlite => {
-                let world = Embedded::start(&place, program, &load)?;
-                Round { world, load, arguments, chance: &mut chance, tally: &mut tally }.run(faults)
+                let world = Embedded::start(&place, program, &load);
+                arguments.round(world, load, (&mut chance, &mut tally))
+            }
+            Carrier::Kafka => {
+                let world = Many::start(&place, program, &load);
+                arguments.round(world, load, (&mut chance, &mut tally))
             }
         };
         if let Err(error) = ended {
@@ -110,6 +116,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     print(&report, arguments.json);
     // A run with a plant is good when it is found.
     Ok(report.get("ok") == Some(&Value::Bool(arguments.plant.is_none())))
+}
+
+impl Arguments {
+    fn round<W: World>(
+        &self,
+        world: Result<W>,
+        load: Load,
+        (chance, tally): (&mut Chance, &mut Tally),
+    ) -> Result<()> {
+        let faults = (self.faults - tally.faults()).min(ROUND_FAULTS);
+        Round { world: world?, load, arguments: self, chance, tally }.run(faults)
+    }
 }
 
 fn seed_of_now() -> u64 {
@@ -133,6 +151,7 @@ impl<W: World> Round<'_, W> {
     fn run(mut self, faults: u32) -> Result<()> {
         let kinds = self.kinds()?;
         self.calm(Duration::ZERO)?;
+        self.recovered(now()).context("at the start")?;
         for _ in 0..faults {
             let (least, most) = CALM_MS;
             let calm = Duration::from_millis(least + self.chance.below(most - least));
@@ -168,14 +187,14 @@ impl<W: World> Round<'_, W> {
                 return Ok(());
             }
             self.world.still_there()?;
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(self.world.look());
         }
     }
 
     /// Writes rows until enough of them wait.
     fn feed(&mut self, progress: Option<&Progress>) -> Result<()> {
         let Some(progress) = progress else { return Ok(()) };
-        while self.load.written() < progress.rows_mapped() + AHEAD_ROWS {
+        while self.load.written() < progress.rows + AHEAD_ROWS {
             self.load.write(self.chance)?;
         }
         Ok(())
@@ -197,7 +216,7 @@ impl<W: World> Round<'_, W> {
             if from.elapsed() > STUCK {
                 bail!("nothing moves: {}", progress.map_or("nobody answers".into(), |p| p.told()));
             }
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(self.world.look());
         }
     }
 
@@ -218,11 +237,12 @@ impl<W: World> Round<'_, W> {
             if last.0.elapsed() > STUCK {
                 bail!("it never ends: {}", progress.map_or("nobody answers".into(), |p| p.told()));
             }
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(self.world.look());
         }
         let (bus, checks) = self.world.stop()?;
-        let flow = history::flow()?;
+        let flow = self.world.flow()?;
         let verdict = judge::judge(&Log { bus: &*bus, flow: &flow }, &self.load)?;
+        self.tally.exits.extend(self.world.exits());
         self.tally.rounds += 1;
         self.tally.rows += self.load.written();
         self.tally.rejected += self.load.rejected();

@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use crate::kill::print;
 use cluster::Cluster;
 use measure::Measured;
-use peers::{Peer, Role, Task};
+use peers::{Peer, Role};
 use topics::{PARTITIONS, Size};
 use works::Work;
 
@@ -126,14 +126,15 @@ impl Bench<'_> {
     fn once(&self, work: Work, peer: Peer, turn: u32) -> Result<Measured> {
         let output = format!("out-{}-{}-{turn}", work.name(), peer.name());
         make_topic(&self.cluster.address, &output)?;
-        let task = self.task(work, &output, INPUT);
-        let measured = measure::run(self.cluster, peer, &task, self.size.records())?;
+        let task = self.task(peer, work, &output, INPUT);
+        let measured = measure::run(self.cluster, &task, self.size.records())?;
         topics::check(&self.cluster.address, &output, work, self.size)?;
         Ok(measured)
     }
 
-    fn task(&self, work: Work, output: &str, input: &str) -> Task {
-        Task {
+    fn task(&self, peer: Peer, work: Work, output: &str, input: &str) -> Role {
+        Role {
+            peer,
             brokers: self.cluster.address.clone(),
             work,
             input: input.to_owned(),
@@ -151,9 +152,9 @@ impl Bench<'_> {
                 (format!("slow-{}", peer.name()), format!("slow-out-{}", peer.name()));
             make_topic(&self.cluster.address, &input)?;
             make_topic(&self.cluster.address, &output)?;
-            let task = self.task(Work::Copy, &output, &input);
+            let task = self.task(*peer, Work::Copy, &output, &input);
             let time = Duration::from_secs(self.arguments.latency_s);
-            all.insert(peer.name().to_owned(), latency::run(*peer, &task, time)?);
+            all.insert(peer.name().to_owned(), latency::run(&task, time)?);
         }
         Ok(Value::Object(all))
     }

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
+use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
+use crate::kafka::KafkaArgs;
+
 /// Streaming ETL for real-estate listings of the US and Canada.
 #[derive(Debug, Parser)]
 #[command(
@@ -27,6 +30,17 @@ pub(crate) enum Command {
         after_help = "Example: conveyance up --demo\nExample: conveyance up --feeds feeds.toml --data /var/lib/conveyance"
     )]
     Up(Up),
+    /// Run one service as a process of its own, on Kafka; start more of them to share its partitions.
+    #[command(
+        after_help = "Example: conveyance run track --brokers kafka-1:9092,kafka-2:9092 --state /var/lib/conveyance\nExample: conveyance run ingest --kafka kafka.toml --feeds feeds.toml --input /where/the/files/are"
+    )]
+    Run(Run),
+    /// Make and check the topics of the flow on Kafka.
+    #[command(subcommand, after_help = "Example: conveyance topics plan --brokers kafka-1:9092")]
+    Topics(Topics),
+    /// Look for what is wrong with running services, and say what to do. Exit code 2 when something is.
+    #[command(after_help = "Example: conveyance doctor --kafka kafka.toml")]
+    Doctor(Doctor),
     /// Read feeds once, to their end, and say what came of each row.
     #[command(
         after_help = "Example: conveyance load --feeds examples/real-data.toml --data ./conveyance-data --json"
@@ -41,7 +55,7 @@ pub(crate) enum Command {
     },
     /// What is not done yet, for each service and partition, and what is wrong now.
     #[command(after_help = "Example: conveyance lag --data ./conveyance-data")]
-    Lag(Folder),
+    Lag(On),
     /// Messages that could not be used, each with its reason.
     #[command(subcommand, after_help = "Example: conveyance dead-letters list --service normalize")]
     DeadLetters(DeadLetters),
@@ -52,7 +66,7 @@ pub(crate) enum Command {
     Replay {
         /// Which data.
         #[command(flatten)]
-        folder: Folder,
+        on: On,
         /// Only this feed.
         #[arg(long)]
         feed: Option<String>,
@@ -62,13 +76,13 @@ pub(crate) enum Command {
     Explain {
         /// Which data.
         #[command(flatten)]
-        folder: Folder,
+        on: On,
         /// The ListingKey, FEED:KEY.
         key: String,
     },
     /// Recompute and compare: events folded = current = views. Exit code 2 when something differs.
     #[command(after_help = "Example: conveyance check --data ./conveyance-data --json")]
-    Check(Folder),
+    Check(On),
     /// Look at mapping packs, and confirm large deletes.
     #[command(
         subcommand,
@@ -86,15 +100,40 @@ pub(crate) enum Command {
 /// Which data a command works on, and how it answers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Folder {
-    /// The data folder.
-    #[arg(long, default_value = "conveyance-data")]
-    pub(crate) data: PathBuf,
+    /// The data folder [default: conveyance-data].
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
     /// One JSON object on one line.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// What a command works on: a data folder, or Kafka.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct On {
+    /// The data folder, and how to answer.
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    /// Kafka instead.
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+}
+
+impl On {
+    /// Whether it is Kafka: it is named, and no data folder is.
+    #[must_use]
+    pub(crate) fn is_kafka(&self) -> bool {
+        self.kafka.named() && self.folder.data.is_none()
+    }
+}
+
 impl Folder {
+    /// The data folder.
+    #[must_use]
+    pub(crate) fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| "conveyance-data".into())
+    }
+
     /// Prints an answer in the form that was asked for.
     pub(crate) fn print(&self, value: &Value, human: fn(&Value)) {
         if self.json {
@@ -135,6 +174,68 @@ pub(crate) struct Up {
     pub(crate) rate: f64,
 }
 
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Which service.
+    #[arg(value_parser = [INGEST, NORMALIZE, TRACK, GATEWAY])]
+    pub(crate) service: String,
+    /// Which Kafka.
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    /// Your feeds: `ingest` reads them, `normalize` takes their packs, `gateway` what may be shown.
+    #[arg(long, env = "CONVEYANCE_FEEDS")]
+    pub(crate) feeds: Option<PathBuf>,
+    /// The folder that file names in feeds.toml are relative to.
+    #[arg(long, env = "CONVEYANCE_DATA", default_value = "../shared/data")]
+    pub(crate) input: PathBuf,
+    /// `ingest`: read every file once and end, instead of looking for new ones.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Where /livez, /readyz and /metrics are; with port 0 on a free one, which is printed.
+    #[arg(long, env = "CONVEYANCE_HEALTH", default_value = "127.0.0.1:0")]
+    pub(crate) health: SocketAddr,
+    /// `gateway`: where to serve the page and the API.
+    #[arg(long, env = "CONVEYANCE_LISTEN", default_value = "127.0.0.1:7080")]
+    pub(crate) listen: SocketAddr,
+    /// `gateway`: who may command, and who is operator; needed to listen beyond this machine.
+    #[arg(long, env = "CONVEYANCE_TOKENS")]
+    pub(crate) tokens: Option<PathBuf>,
+}
+
+/// `topics`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topics {
+    /// Say what `apply` would do. Exit code 2 when there is something to do, or something in the way.
+    #[command(after_help = "Example: conveyance topics plan --kafka kafka.toml")]
+    Plan(OnKafka),
+    /// Make what is missing and set what differs; refuses what would break the order of keys.
+    #[command(after_help = "Example: conveyance topics apply --kafka kafka.toml")]
+    Apply(OnKafka),
+}
+
+/// Which Kafka, and how to answer.
+#[derive(Debug, Args)]
+pub(crate) struct OnKafka {
+    /// Which Kafka.
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    /// One JSON object on one line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Which data.
+    #[command(flatten)]
+    pub(crate) on: On,
+    /// Seconds between the two looks: what does not move in between stands still.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub(crate) wait: u64,
+}
+
 /// Arguments of `load`.
 #[derive(Debug, Args)]
 pub(crate) struct Load {
@@ -156,7 +257,7 @@ pub(crate) enum DeadLetters {
     List {
         /// Which data.
         #[command(flatten)]
-        folder: Folder,
+        on: On,
         /// Only of this service.
         #[arg(long)]
         service: Option<String>,
@@ -168,7 +269,7 @@ pub(crate) enum DeadLetters {
     Show {
         /// Which data.
         #[command(flatten)]
-        folder: Folder,
+        on: On,
         /// As listed: service/partition/offset.
         id: String,
     },
@@ -176,7 +277,7 @@ pub(crate) enum DeadLetters {
     Redrive {
         /// Which data.
         #[command(flatten)]
-        folder: Folder,
+        on: On,
         /// As listed.
         ids: Vec<String>,
         /// All that were not sent back yet.
@@ -205,7 +306,7 @@ pub(crate) enum FeedsCommand {
     Confirm {
         /// Which data.
         #[command(flatten)]
-        folder: Folder,
+        on: On,
         /// The feed.
         feed: String,
         /// The snapshot, as the report names it.

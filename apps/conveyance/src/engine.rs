@@ -56,25 +56,25 @@ impl Engine {
     /// # Errors
     /// What is in the way, with what to do.
     pub(crate) fn start_on(bus: Arc<dyn Log>, dir: &Path, wiring: &Wiring) -> Result<Self> {
-        Self::start(bus, &ALL, dir, wiring)
+        Self::start(bus, Board::default(), &ALL, (dir, wiring))
     }
 
-    /// Starts some services. A read model is kept in `dir`.
+    /// Starts some services, with the board on which the bus says what is wrong. A read model is kept in `dir`.
     ///
     /// # Errors
     /// What is in the way, with what to do.
     pub(crate) fn start(
         bus: Arc<dyn Log>,
+        board: Board,
         services: &[&str],
-        dir: &Path,
-        wiring: &Wiring,
+        (dir, wiring): (&Path, &Wiring),
     ) -> Result<Self> {
         let mut engine = Self {
             model: None,
             live: None,
             bus,
             flow: Arc::new(crate::flow::table()),
-            board: Board::default(),
+            board,
             confirmations: Confirmations::default(),
             freshness: Freshness::default(),
             instances: services.iter().map(|name| ((*name).to_owned(), 1)).collect(),
@@ -123,6 +123,18 @@ impl Engine {
                 shared.fail(GATEWAY, &error);
             }
         })
+    }
+
+    /// The tools on what runs here.
+    #[must_use]
+    pub(crate) fn tools(&self, dir: &Path) -> Tools {
+        Tools {
+            bus: Arc::clone(&self.bus),
+            flow: Arc::clone(&self.flow),
+            dir: dir.to_owned(),
+            board: self.board.clone(),
+            confirmations: self.confirmations.clone(),
+        }
     }
 
     /// Starts to look at everything once a second; what was seen last is in what comes back.
@@ -201,6 +213,12 @@ impl Engine {
     #[must_use]
     pub(crate) fn held_feeds(&self) -> Vec<String> {
         self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether every source said that it is done (or is held), and what it read is committed.
+    #[must_use]
+    pub(crate) fn sources_done(&self) -> bool {
+        self.shared.sources_done.load(Ordering::Acquire)
     }
 
     /// The first error that ends the process, if there was one.

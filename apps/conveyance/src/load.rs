@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 use crate::cli::Load;
 use crate::engine::{Engine, VIEWS};
 use crate::flow::{INGEST, NORMALIZE, TRACK};
-use crate::tools::Tools;
 use crate::wiring::{Reading, Wiring};
 use crate::{log, print, socket};
 
@@ -30,12 +29,13 @@ type Tallies = BTreeMap<String, i64>;
 pub(crate) fn load(args: &Load) -> Result<ExitCode> {
     let wiring = Wiring::read(&args.feeds, &args.input, Reading::Once)?;
     let clock = SystemClock;
+    let data = args.folder.data();
     let began_ms = clock.now_ms();
     // What was counted before anything runs: taken later, the first rows would not be of this load.
-    let bus = log::open(&args.folder.data, &crate::flow::table())?;
+    let bus = log::open(&data, &crate::flow::table())?;
     let before = tallies(&*bus)?;
-    let engine = Engine::start_on(bus, &args.folder.data, &wiring)?;
-    socket::serve(tools_of(&engine, &args.folder.data))?;
+    let engine = Engine::start_on(bus, &data, &wiring)?;
+    socket::serve(engine.tools(&data))?;
     wait_until_done(&engine, &before)?;
     let seconds = (clock.now_ms() - began_ms) as f64 / 1000.0;
     let names: Vec<&str> = wiring.feeds.iter().map(|(config, _)| config.name.as_str()).collect();
@@ -43,7 +43,7 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
         &names,
         &before,
         &tallies(&*engine.bus)?,
-        gateway::count_listings(&args.folder.data.join(VIEWS))?,
+        gateway::count_listings(&data.join(VIEWS))?,
         seconds,
     );
     let (held, stuck) = (engine.held_feeds(), engine.board.holds());
@@ -65,18 +65,6 @@ pub(crate) fn load(args: &Load) -> Result<ExitCode> {
         bail!("not read to the end: {}", held.join(", "));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The tools on a running engine.
-#[must_use]
-pub(crate) fn tools_of(engine: &Engine, dir: &Path) -> Tools {
-    Tools {
-        bus: std::sync::Arc::clone(&engine.bus),
-        flow: std::sync::Arc::clone(&engine.flow),
-        dir: dir.to_owned(),
-        board: engine.board.clone(),
-        confirmations: engine.confirmations.clone(),
-    }
 }
 
 fn wait_until_done(engine: &Engine, before: &Tallies) -> Result<()> {

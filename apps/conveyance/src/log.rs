@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use bus_kafka::inspect::{self, Instances, OpenTransaction};
+use bus_kafka::{KafkaBus, KafkaConfig};
 use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::{Bus, BusError};
-use dataflow::{Clock, Flow, SystemClock};
+use dataflow::{Board, Clock, Flow, SystemClock};
 
 /// A bus that can say how it is, and that is closed at the end.
 pub(crate) trait Log: Bus {
@@ -18,6 +20,22 @@ pub(crate) trait Log: Bus {
     /// # Errors
     /// When it cannot say that everything is durable.
     fn close(&self) -> Result<(), BusError>;
+
+    /// Who works on what, where instances are separate processes.
+    ///
+    /// # Errors
+    /// When nobody can say, with what to do.
+    fn instances(&self) -> Result<Vec<Instances>, BusError> {
+        Ok(Vec::new())
+    }
+
+    /// Partitions whose readers wait behind an open transaction, where there are such.
+    ///
+    /// # Errors
+    /// When nobody can say, with what to do.
+    fn open_transactions(&self) -> Result<Vec<OpenTransaction>, BusError> {
+        Ok(Vec::new())
+    }
 }
 
 impl Log for SqliteBus {
@@ -27,6 +45,26 @@ impl Log for SqliteBus {
 
     fn close(&self) -> Result<(), BusError> {
         Self::close(self)
+    }
+}
+
+impl Log for KafkaBus {
+    /// What it has to say stands on the board that it was given.
+    fn conditions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whoever joined has left by now, and what was appended was acknowledged.
+    fn close(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    fn instances(&self) -> Result<Vec<Instances>, BusError> {
+        inspect::instances(self.config(), self.flow())
+    }
+
+    fn open_transactions(&self) -> Result<Vec<OpenTransaction>, BusError> {
+        inspect::open_transactions(self.config(), self.flow())
     }
 }
 
@@ -77,4 +115,12 @@ fn wrong_sync() -> Option<bus_sqlite::WrongSync> {
         "no-sync-at-open" => Some(bus_sqlite::WrongSync::NoSyncAtOpen),
         _ => None,
     }
+}
+
+/// Connects to Kafka, and checks what is there.
+///
+/// # Errors
+/// What is in the way, with what to do.
+pub(crate) fn connect(config: KafkaConfig, flow: &Flow, board: Board) -> Result<Arc<dyn Log>> {
+    Ok(KafkaBus::connect(config, flow, Arc::new(SystemClock), board)?)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 use dataflow::bus::Backlog;
 use dataflow::flow::{Kind, ServiceSpec};
+use dataflow::{Clock, SystemClock};
 use gateway::{Direction, EdgeState, FlowState, History, ServiceState, TopicState, Undone};
 
 use crate::print::{kind_text, retention_text, state_text};
@@ -24,6 +25,8 @@ pub(crate) use timed::{Freshness, Timed};
 
 /// Time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
+/// A look older than this means that the log does not answer.
+const FRESH_MS: i64 = 15_000;
 /// Seconds that the history reaches back.
 const HISTORY_SECONDS: usize = 60;
 
@@ -36,6 +39,18 @@ impl Seen {
     #[must_use]
     pub(crate) fn last(&self) -> Arc<FlowState> {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last look, as a server asks for it.
+    #[must_use]
+    pub(crate) fn on_request(self) -> Arc<dyn Fn() -> Arc<FlowState> + Send + Sync> {
+        Arc::new(move || self.last())
+    }
+
+    /// Whether the last look was a moment ago: the log answers.
+    #[must_use]
+    pub(crate) fn is_fresh(&self) -> bool {
+        SystemClock.now_ms().saturating_sub(self.last().time_ms) < FRESH_MS
     }
 
     fn put(&self, state: FlowState) {

@@ -36,7 +36,7 @@ fn explain(tools: Tools) -> Explain {
 fn operation(tools: Tools, seen: Seen) -> Operation {
     let lister = tools.clone();
     Operation {
-        flow: Arc::new(move || seen.last()),
+        flow: seen.on_request(),
         dead_letters: Arc::new(move |service, limit| {
             let service = service.map(str::to_owned);
             in_words(lister.answer(&Request::DeadLetters { service, limit }))

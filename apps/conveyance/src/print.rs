@@ -169,6 +169,54 @@ pub(crate) fn lag(value: &Value) {
     }
 }
 
+/// `topics plan`.
+pub(crate) fn topics(value: &Value) {
+    let steps: Vec<_> = rows(value, "steps").collect();
+    if steps.is_empty() {
+        out!("every topic is as the flow table says");
+    }
+    for step in steps {
+        let topic = text(step, "topic");
+        match text(step, "do") {
+            "make" => {
+                let settings = step.get("settings").and_then(Value::as_object);
+                let settings: Vec<_> = settings
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, v)| format!("{name}={}", v.as_str().unwrap_or_default()))
+                    .collect();
+                let (partitions, copies) = (number(step, "partitions"), number(step, "copies"));
+                out!(
+                    "+ {topic}: {partitions} partitions, {copies} copies, {}",
+                    settings.join(", ")
+                );
+            }
+            "set" => {
+                for s in rows(step, "settings") {
+                    out!(
+                        "~ {topic}: {} {} -> {}",
+                        text(s, "name"),
+                        or_dash(text(s, "from")),
+                        text(s, "to")
+                    );
+                }
+            }
+            _ => out!("! {topic}: {}", text(step, "why")),
+        }
+    }
+}
+
+/// `doctor`.
+pub(crate) fn doctor(value: &Value) {
+    let mut findings = rows(value, "findings").peekable();
+    if findings.peek().is_none() {
+        out!("nothing is wrong: everyone works, every partition moves, no transaction is stuck");
+    }
+    for f in findings {
+        out!("! {}: {}\n    {}", text(f, "place"), text(f, "found"), text(f, "advice"));
+    }
+}
+
 /// `dead-letters list`.
 pub(crate) fn dead_letters(value: &Value) {
     let total = number(value, "total");

@@ -1,5 +1,6 @@
 //! The file of tokens: who may command, who is the operator.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -29,6 +30,18 @@ struct Entry {
 enum May {
     Command,
     Operator,
+}
+
+/// Without tokens only this machine may command, so only it is listened to.
+///
+/// # Errors
+/// When the address is another one.
+pub(crate) fn check_address(listen: SocketAddr, access: &Access) -> Result<()> {
+    ensure!(
+        listen.ip().is_loopback() || access.has_tokens(),
+        "without tokens only this machine may command, so {listen} is refused: --tokens names a file of tokens, or listen on 127.0.0.1"
+    );
+    Ok(())
 }
 
 /// Reads the file; without one, who asks on this machine may do everything.

@@ -3,12 +3,14 @@
 
 mod check;
 mod dead_letters;
+mod doctor;
 mod explain;
 mod lag;
 mod replay;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use dataflow::{Board, Flow};
@@ -53,6 +55,11 @@ pub(crate) enum Request {
     },
     /// Recomputes and compares.
     Check,
+    /// Looks for what is wrong.
+    Doctor {
+        /// Seconds between two looks.
+        wait_s: u64,
+    },
     /// Sends the archive of raw rows through today's mapping.
     Replay {
         /// Only this feed.
@@ -99,6 +106,7 @@ impl Tools {
             }
             Request::Explain { key } => explain(&*self.bus, &self.flow, key),
             Request::Check => check::check(self),
+            Request::Doctor { wait_s } => doctor::doctor(self, Duration::from_secs(*wait_s)),
             Request::Replay { feed } => replay::replay(self, feed.as_deref()),
             Request::Confirm { feed, snapshot } => {
                 let held =

@@ -9,7 +9,6 @@ use tokio::net::TcpListener;
 
 use crate::cli::Up;
 use crate::engine::Engine;
-use crate::load::tools_of;
 use crate::wiring::{Reading, Wiring};
 use crate::{demo, ending, log, operate, print, socket, tokens};
 
@@ -28,11 +27,7 @@ pub(crate) fn up(args: &Up) -> Result<()> {
 
 async fn run(args: &Up) -> Result<()> {
     let access = tokens::access(args.tokens.as_deref())?;
-    anyhow::ensure!(
-        args.listen.ip().is_loopback() || access.has_tokens(),
-        "without tokens only this machine may command, so {} is refused: --tokens names a file of tokens, or listen on 127.0.0.1",
-        args.listen
-    );
+    tokens::check_address(args.listen, &access)?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another conveyance running? --listen names another address",
@@ -45,7 +40,7 @@ async fn run(args: &Up) -> Result<()> {
     let (feeds, input) = feeds_of(args, &stop)?;
     let wiring = Wiring::read(&feeds, &input, Reading::Watch(WATCH_MS))?;
     let mut engine = Engine::start_on(bus, &args.data, &wiring)?;
-    let tools = tools_of(&engine, &args.data);
+    let tools = engine.tools(&args.data);
     socket::serve(tools.clone())?;
     let seen = engine.observe(tools.clone())?;
     let gateway = operate::gateway(&engine, tools, seen)?.with_access(access);

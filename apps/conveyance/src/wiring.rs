@@ -36,6 +36,8 @@ pub(crate) enum Reading {
     Once,
     /// On and on, looking for new files every so many milliseconds.
     Watch(u64),
+    /// Not here: only packs, places and what may be shown are needed.
+    Elsewhere,
 }
 
 impl Wiring {
@@ -53,11 +55,26 @@ impl Wiring {
         for feed in &feeds.feeds {
             let path = base.join(&feed.pack);
             let pack = read_pack(&path).with_context(|| format!("feed `{}`", feed.name))?;
-            plans.push((config(feed, &pack, input, reading)?, plan(&pack)?));
+            if reading != Reading::Elsewhere {
+                plans.push((config(feed, &pack, input, reading)?, plan(&pack)?));
+            }
             packs.insert(feed.name.clone(), pack);
         }
         let places = places(&feeds, input)?;
         Ok(Self { feeds: plans, packs: Arc::new(packs), places, display: display(&feeds) })
+    }
+}
+
+impl Wiring {
+    /// What a service needs that knows no feeds.
+    #[must_use]
+    pub(crate) fn none() -> Self {
+        Self {
+            feeds: Vec::new(),
+            packs: Arc::default(),
+            places: normalize::Places::new(PostalCodes::default(), Boundaries::built_in()),
+            display: Display::default(),
+        }
     }
 }
 
@@ -136,13 +153,9 @@ fn config(
     input: &Path,
     reading: Reading,
 ) -> Result<FeedConfig> {
-    let (watch_ms, reread) = match reading {
-        Reading::Once => (None, true),
-        Reading::Watch(ms) => (Some(ms), false),
-    };
-    let files = match reading {
-        Reading::Once => Files::List(listed(feed, input)?),
-        Reading::Watch(_) => watched(feed, input)?,
+    let (watch_ms, reread, files) = match reading {
+        Reading::Watch(ms) => (Some(ms), false, watched(feed, input)?),
+        Reading::Once | Reading::Elsewhere => (None, true, Files::List(listed(feed, input)?)),
     };
     Ok(FeedConfig {
         name: feed.name.clone(),

@@ -38,8 +38,8 @@ export function mapLibrary(): Plugin {
     /** The library's classes declare fields that their bases set; such declarations must not become assignments. */
     async transform(code, id) {
       if (!building || !id.startsWith(sources) || !id.endsWith('.ts')) return null;
-      const { code: script, map } = await transformWithOxc(code, id, { typescript: { removeClassFieldsWithoutInitializer: true }, assumptions: { setPublicClassFields: true } });
-      return { code: script, map, moduleType: 'js' };
+      const { code: script } = await transformWithOxc(code, id, { typescript: { removeClassFieldsWithoutInitializer: true }, assumptions: { setPublicClassFields: true } });
+      return { code: script, moduleType: 'js' };
     },
     load(id) {
       if (id === '\0no-tile-decoder') return noTileDecoder;

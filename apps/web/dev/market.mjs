@@ -33,13 +33,20 @@ const demoRegions = { Portland: ['US', 'OR'], Denver: ['US', 'CO'], Austin: ['US
 const streets = ['Alder St', 'Maple Ave', '24th Ave NE', 'Lakeview Dr', 'Cedar Ln', 'Hillside Rd', 'Bay St', 'Ravenna Blvd', 'Westmount Bv NW', 'Sunset Way', 'Victory Blvd', 'Orchard Ct', 'Rue Saint-Denis', 'Prospect Pl'];
 const statuses = ['Active', 'Active', 'Active', 'Active', 'Active', 'Pending', 'Active Under Contract', 'Closed', 'Closed', 'Coming Soon'];
 
+/** @param {Summary} s */
+const priceOf = (s) => s.ListPrice ?? s.TaxAssessedValue ?? 0;
+
 export class Market {
   /** @param {{ seed?: number, size?: number, now?: number }} [options] */
   constructor({ seed = 7, size = 2400, now = Date.now() } = {}) {
     this.random = random(seed);
+    /** Ids of commands that counted. @type {Set<string> | undefined} */
+    this.applied = undefined;
     this.now = now;
     /** @type {Map<string, Entry>} */
     this.entries = new Map();
+    /** Told of each change, with what the listing was before it. @type {Set<(entry: Entry, before: Summary | null) => void>} */
+    this.watchers = new Set();
     for (let i = 0; i < size; i += 1) this.add(i);
   }
 
@@ -120,10 +127,17 @@ export class Market {
 
   /** @param {Entry} entry @param {HistoryEvent} event @param {import('../src/lib/listing').LastChange} last */
   record(entry, event, last) {
+    const was = { ...entry.summary };
     entry.summary.Version += 1;
     entry.summary.ChangedAt = event.at;
     entry.summary.LastChange = last;
     entry.events.push({ ...event, version: entry.summary.Version });
+    for (const told of this.watchers) told(entry, { ...was, ...this.#undone(event) });
+  }
+
+  /** What a change took away: the summary may hold the new value already. @param {HistoryEvent} event @returns {Partial<Summary>} */
+  #undone({ before }) {
+    return /** @type {Partial<Summary>} */ (before ?? {});
   }
 
   /** @param {Entry} entry */
@@ -160,31 +174,89 @@ export class Market {
     for (let i = 0; i < changes; i += 1) this.reprice(this.pick(open), now);
     const added = this.add(this.entries.size);
     added.summary.ChangedAt = new Date(now).toISOString();
+    for (const told of this.watchers) told(added, null);
     return added.summary.ListingKey;
   }
 
-  /** @param {URLSearchParams} params @returns {Summary[]} */
-  find(params) {
+  /** Changes a field the way its feed would. @param {string} key @param {Record<string, unknown>} set @param {number} now */
+  feedSays(key, set, now) {
+    const entry = this.entries.get(key);
+    if (entry === undefined) throw new Error(`there is no listing ${key}`);
+    this.#set(entry, set, now);
+  }
+
+  /** @param {Entry} entry @param {Record<string, unknown>} set @param {number} now */
+  #set(entry, set, now) {
+    const fields = { ...entry.details, .../** @type {Record<string, unknown>} */ (/** @type {unknown} */ (entry.summary)) };
+    const before = Object.fromEntries(Object.keys(set).map((field) => [field, fields[field] ?? null]));
+    const inSummary = ['ListPrice', 'StandardStatus', 'ClosePrice'];
+    for (const [field, value] of Object.entries(set)) Object.assign(inSummary.includes(field) ? entry.summary : entry.details, { [field]: value ?? undefined });
+    const [field = ''] = Object.keys(set);
+    const type = field === 'ListPrice' ? 'price' : field === 'StandardStatus' ? 'status' : 'fields';
+    const brief = field === 'PublicRemarks' ? { type, field } : { type, field, before: before[field], after: set[field] };
+    this.record(entry, { type, at: new Date(now).toISOString(), before, after: set }, /** @type {import('../src/lib/listing').LastChange} */ (brief));
+  }
+
+  /**
+   * Applies a command as the log would, and says what became of it.
+   * @param {{ commandId: string, listingKey?: string, action: string, basedOn?: number, set?: Record<string, unknown> }} command @param {number} now
+   */
+  command({ commandId, listingKey, action, basedOn = 0, set = {} }, now) {
+    if (action === 'add') return this.#addByHand(`hand:${commandId}`, commandId, set, now);
+    const key = listingKey ?? '';
+    const entry = this.entries.get(key);
+    const told = { commandId, listingKey: key, version: entry?.summary.Version ?? 0 };
+    if (entry === undefined) return { ...told, outcome: 'refused', code: 'unknown_listing', reason: 'there is no such listing, or no longer' };
+    this.applied ??= new Set();
+    if (this.applied.has(commandId)) return { ...told, outcome: 'duplicate' };
+    if (basedOn !== entry.summary.Version) return { ...told, outcome: 'refused', code: 'stale', reason: `the listing is at version ${entry.summary.Version}, not ${basedOn}: look at it again before changing it` };
+    this.applied.add(commandId);
+    this.#set(entry, action === 'withdraw' ? { StandardStatus: 'Withdrawn' } : set, now);
+    return { ...told, outcome: 'accepted', version: entry.summary.Version };
+  }
+
+  /** @param {string} key @param {string} commandId @param {Record<string, unknown>} set @param {number} now */
+  #addByHand(key, commandId, set, now) {
+    if (this.entries.has(key)) return { commandId, listingKey: key, outcome: 'duplicate', version: 1 };
+    const at = new Date(now).toISOString();
+    const { PublicRemarks, ...rest } = set;
+    const summary = /** @type {Summary} */ ({ ...rest, ListingKey: key, Feed: 'hand', Version: 1, ChangedAt: at, LastChange: { type: 'added' } });
+    /** @type {Entry} */
+    const entry = { summary, details: { PublicRemarks }, events: [{ type: 'added', at, version: 1, before: {}, after: set }] };
+    this.entries.set(key, entry);
+    for (const told of this.watchers) told(entry, null);
+    return { commandId, listingKey: key, outcome: 'accepted', version: 1 };
+  }
+
+  /** Whether a listing is in a search. @param {URLSearchParams} params @returns {(s: Summary) => boolean} */
+  filter(params) {
     const number = (/** @type {string} */ name) => (params.get(name) === null ? null : Number(params.get(name)));
     const text = (/** @type {string} */ name) => params.get(name) ?? '';
+    const boxed = text('box') !== '';
     const [west = -180, south = -90, east = 180, north = 90] = text('box').split(',').filter(Boolean).map(Number);
     const status = text('status') === '' ? null : text('status').split(',');
     const q = text('q').toLowerCase();
-    const price = (/** @type {Summary} */ s) => s.ListPrice ?? s.TaxAssessedValue ?? 0;
-    const found = [...this.entries.values()].map(({ summary }) => summary).filter((s) => {
+    const price = priceOf;
+    return (s) => {
       const [lon, lat] = [s.Longitude ?? 999, s.Latitude ?? 999];
-      if (lon < west || lat < south || lon > east || lat > north) return false;
+      if (boxed && (lon < west || lat < south || lon > east || lat > north)) return false;
       for (const [name, value] of /** @type {const} */ ([['country', s.Country], ['state', s.StateOrProvince], ['city', s.City], ['type', s.PropertyType], ['feed', s.Feed]]))
         if (text(name) !== '' && text(name).toLowerCase() !== value?.toLowerCase()) return false;
       if (status !== null && !status.includes(s.StandardStatus ?? '')) return false;
       if (price(s) < (number('price_min') ?? 0) || price(s) > (number('price_max') ?? Infinity)) return false;
       if ((s.BedroomsTotal ?? 0) < (number('beds_min') ?? 0) || (s.BathroomsTotalInteger ?? 0) < (number('baths_min') ?? 0)) return false;
       return q === '' || `${s.UnparsedAddress} ${s.City} ${s.PostalCode} ${s.ListingKey}`.toLowerCase().includes(q);
-    });
+    };
+  }
+
+  /** @param {URLSearchParams} params @returns {Summary[]} */
+  find(params) {
+    const price = priceOf;
+    const found = [...this.entries.values()].map(({ summary }) => summary).filter(this.filter(params));
     /** @type {Record<string, (a: Summary, b: Summary) => number>} */
     const orders = { price: (a, b) => price(a) - price(b), '-price': (a, b) => price(b) - price(a), beds: (a, b) => (b.BedroomsTotal ?? 0) - (a.BedroomsTotal ?? 0) };
     const byChange = (/** @type {Summary} */ a, /** @type {Summary} */ b) => b.ChangedAt.localeCompare(a.ChangedAt) || a.ListingKey.localeCompare(b.ListingKey);
-    const order = orders[text('sort')];
+    const order = orders[params.get('sort') ?? ''];
     return found.sort((a, b) => (order === undefined ? 0 : order(a, b)) || byChange(a, b));
   }
 
@@ -207,7 +279,9 @@ export class Market {
     const cells = new Map();
     for (const s of found) {
       const key = `${Math.floor((s.Longitude ?? 0) / cell)},${Math.floor((s.Latitude ?? 0) / cell)}`;
-      cells.set(key, [...(cells.get(key) ?? []), s]);
+      const group = cells.get(key);
+      if (group === undefined) cells.set(key, [s]);
+      else group.push(s);
     }
     const clusters = [...cells.values()].filter((group) => group.length > 1).map((group) => {
       const lons = group.map((s) => s.Longitude ?? 0);

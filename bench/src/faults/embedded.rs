@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bus_sqlite::SqliteBus;
+use dataflow::Flow;
 use dataflow::bus::Bus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -44,8 +45,8 @@ const FULL_MS_MAX: u64 = 2_000;
 const DISK: &str = "size=600m";
 /// Most that the rest of the disk is filled with at a time.
 const BALLAST_BYTES: usize = 1 << 20;
-/// How often a connection is tried before nobody answers.
-const LOOK: Duration = Duration::from_millis(2);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(4);
 
 /// One `conveyance up`.
 pub(super) struct Embedded {
@@ -201,6 +202,14 @@ impl World for Embedded {
         Ok(healed)
     }
 
+    fn look(&self) -> Duration {
+        LOOK
+    }
+
+    fn flow(&self) -> Result<Flow> {
+        history::flow()
+    }
+
     fn progress(&mut self) -> Option<Progress> {
         ask(&self.data.join("conveyance.sock"))
     }
@@ -240,7 +249,9 @@ fn ask(socket: &Path) -> Option<Progress> {
         let place = (text("service")?, text("topic")?, number("partition")?);
         Some((place, (number("next")?, number("records")?)))
     });
-    Some(Progress(places.collect()))
+    let mut progress = Progress { rows: 0, places: places.collect() };
+    progress.rows = progress.next_of_rows();
+    Some(progress)
 }
 
 /// A small disk in memory, mounted for one round.

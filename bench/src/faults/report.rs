@@ -21,6 +21,8 @@ pub(super) struct Tally {
     pub(super) verdict: Verdict,
     /// What the program's own check says.
     pub(super) checks_failed: Vec<String>,
+    /// Processes that ended by themselves, with their last words.
+    pub(super) exits: Vec<String>,
     recoveries: BTreeMap<&'static str, Vec<Duration>>,
 }
 
@@ -50,6 +52,7 @@ impl Tally {
             "reordered": verdict.reordered.len(),
             "state_differences": verdict.differing.len() + verdict.torn.len() + self.checks_failed.len(),
             "recovery_s": times_of(all), "by_fault": kinds,
+            "exits": [self.exits.len(), self.exits.iter().take(5).collect::<Vec<_>>()],
             "rounds": self.rounds, "rows": self.rows, "dead_letters": self.rejected,
             "first_findings": if ok { Value::Null } else { json!([findings(verdict), self.checks_failed]) },
         })

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use dataflow::Flow;
 use dataflow::bus::Bus;
 
 use crate::power::chance::Chance;
@@ -26,12 +27,26 @@ pub(super) trait World {
     /// When something fails that the fault does not excuse.
     fn inflict(&mut self, kind: &str, chance: &mut Chance) -> Result<Instant>;
 
+    /// Time between two looks at how far they are.
+    fn look(&self) -> Duration;
+
     /// Where all services are; `None` while nobody can say.
     fn progress(&mut self) -> Option<Progress>;
 
     /// # Errors
     /// When a process ended that nobody ended.
     fn still_there(&mut self) -> Result<()>;
+
+    /// Processes that ended by themselves and were started again, with their last words.
+    fn exits(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The topics.
+    ///
+    /// # Errors
+    /// When the program does not tell them.
+    fn flow(&self) -> Result<Flow>;
 
     /// Stops all in order. The log, and what its own check found wrong.
     ///
@@ -40,37 +55,53 @@ pub(super) trait World {
     fn stop(&mut self) -> Result<(Arc<dyn Bus>, Vec<String>)>;
 }
 
-/// Where each service is in each partition: the next offset, and records not done.
+/// How far it is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(pub(super) BTreeMap<(String, String, u64), (u64, u64)>);
+pub(super) struct Progress {
+    /// Rows that `normalize` has done.
+    pub(super) rows: u64,
+    /// Service, topic and partition: the next offset, and records not done.
+    pub(super) places: BTreeMap<(String, String, u64), (u64, u64)>,
+}
 
 impl Progress {
-    /// Rows that `normalize` has done.
-    pub(super) fn rows_mapped(&self) -> u64 {
-        let first = self.0.iter().filter(|((s, t, _), _)| s == FIRST && t == FIRST_TOPIC);
-        first.map(|(_, (next, _))| next).sum()
+    fn of_rows(&self) -> impl Iterator<Item = &(u64, u64)> {
+        let first = |s: &str, t: &str| s == FIRST && t == FIRST_TOPIC;
+        self.places.iter().filter(move |((s, t, _), _)| first(s, t)).map(|(_, place)| place)
     }
 
-    /// Whether each place with something to do has moved.
+    /// Where every offset is a row: the rows done.
+    pub(super) fn next_of_rows(&self) -> u64 {
+        self.of_rows().map(|(next, _)| next).sum()
+    }
+
+    /// Rows that `normalize` has not done of those that are there.
+    pub(super) fn left_of_rows(&self) -> u64 {
+        self.of_rows().map(|(_, left)| left).sum()
+    }
+
+    /// Whether rows came through since, and each place with something to do has moved.
     pub(super) fn all_moved(&self, before: &Self) -> bool {
-        self.0.iter().all(|(place, (next, left))| {
-            *left == 0 || before.0.get(place).is_none_or(|(then, _)| next > then)
-        }) && !self.0.is_empty()
+        let mut places = self.places.iter();
+        self.rows > before.rows
+            && places.all(|(place, (next, left))| {
+                *left == 0 || before.places.get(place).is_none_or(|(then, _)| next > then)
+            })
     }
 
     /// Sum of all places.
     pub(super) fn sum(&self) -> u64 {
-        self.0.values().map(|(next, _)| next).sum()
+        self.places.values().map(|(next, _)| next).sum()
     }
 
     /// Whether all rows are through all services.
     pub(super) fn is_done(&self, rows: u64) -> bool {
-        self.rows_mapped() >= rows && self.0.values().all(|(_, left)| *left == 0)
+        self.rows >= rows && self.places.values().all(|(_, left)| *left == 0)
     }
 
     /// In words: what is left to do.
     pub(super) fn told(&self) -> String {
-        let left = self.0.iter().filter(|(_, (_, left))| *left > 0);
+        let left = self.places.iter().filter(|(_, (_, left))| *left > 0);
         let each =
             left.map(|((s, t, p), (next, left))| format!("{s} {t}/{p} at {next}, {left} left"));
         each.collect::<Vec<_>>().join("; ")
@@ -83,19 +114,19 @@ mod tests {
 
     #[test]
     fn moved_means_every_place_that_has_work() {
-        let progress = |list: &[(u64, u64, u64)]| {
+        let progress = |rows, list: &[(u64, u64, u64)]| {
             let place =
                 |(p, next, left): &(u64, u64, u64)| (("s".into(), "t".into(), *p), (*next, *left));
-            Progress(list.iter().map(place).collect())
+            Progress { rows, places: list.iter().map(place).collect() }
         };
-        let before = progress(&[(0, 5, 3), (1, 7, 1)]);
-        for (now, moved) in [
-            (vec![(0, 6, 2), (1, 8, 1)], true),
-            (vec![(0, 6, 2), (1, 7, 1)], false),
-            (vec![(0, 6, 2), (1, 7, 0)], true),
-            (vec![], false),
+        let before = progress(9, &[(0, 5, 3), (1, 7, 1)]);
+        for (rows, now, moved) in [
+            (10, vec![(0, 6, 2), (1, 8, 1)], true),
+            (10, vec![(0, 6, 2), (1, 7, 1)], false),
+            (10, vec![(0, 6, 2), (1, 7, 0)], true),
+            (9, vec![(0, 6, 2), (1, 7, 0)], false),
         ] {
-            assert_eq!(progress(&now).all_moved(&before), moved, "{now:?}");
+            assert_eq!(progress(rows, &now).all_moved(&before), moved, "{now:?}");
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::topics::client;
+use super::topics::{PARTITIONS, client};
 
 /// Longest call into the client.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,21 +23,22 @@ pub(super) struct Copying {
     pub(super) group: String,
     /// Time between two commits.
     pub(super) commit: Duration,
+    /// Threads that share the partitions.
+    pub(super) threads: u32,
 }
 
 type Copier = ThreadedProducer<DefaultProducerContext>;
 
 /// Copies until the process is killed.
 pub(super) fn copy(copying: &Copying, thread: u32) -> Result<()> {
-    let consumer: BaseConsumer<Quiet> = client(&copying.brokers)
+    let consumer: BaseConsumer = client(&copying.brokers)
         .set("group.id", &copying.group)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "5")
-        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("queued.max.messages.kbytes", "16384")
-        .create_with_context(Quiet)?;
+        .create()?;
     let producer: Copier = client(&copying.brokers)
         .set("transactional.id", format!("{}-{thread}", copying.group))
         .set("compression.codec", "lz4")
@@ -47,7 +48,12 @@ pub(super) fn copy(copying: &Copying, thread: u32) -> Result<()> {
         .set("delivery.report.only.error", "true")
         .create()?;
     producer.init_transactions(PATIENCE)?;
-    consumer.subscribe(&[&copying.input])?;
+    // Nothing is measured across a rebalance, so there is none: each thread has its partitions.
+    let mut list = TopicPartitionList::new();
+    for partition in (0..PARTITIONS).filter(|p| u32::from(*p) % copying.threads == thread) {
+        list.add_partition(&copying.input, i32::from(partition));
+    }
+    consumer.assign(&list)?;
     loop {
         let Some(first) = consumer.poll(Duration::from_millis(100)) else { continue };
         producer.begin_transaction()?;
@@ -62,7 +68,7 @@ pub(super) fn copy(copying: &Copying, thread: u32) -> Result<()> {
     }
 }
 
-fn commit(consumer: &BaseConsumer<Quiet>, producer: &Copier) -> Result<()> {
+fn commit(consumer: &BaseConsumer, producer: &Copier) -> Result<()> {
     // The client's own flush waits in steps of 100 ms.
     while producer.in_flight_count() > 0 {
         std::thread::park_timeout(Duration::from_micros(300));
@@ -90,13 +96,4 @@ fn send(producer: &Copier, topic: &str, message: &BorrowedMessage<'_>) -> Result
             Err((error, _)) => return Err(error.into()),
         }
     }
-}
-
-/// A rebalance is taken as it comes: nothing here is measured across one.
-struct Quiet;
-
-impl ClientContext for Quiet {}
-
-impl ConsumerContext for Quiet {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {}
 }

@@ -13,17 +13,15 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `brokers` of them with their data below `folder`; `settings` are broker properties, `key=value`.
+    /// Starts `brokers` of them with their data below `folder`; `options` are the script's.
     ///
     /// # Errors
     /// What the script says: no JDK, no Maven, no network.
-    pub(crate) fn start(folder: &Path, brokers: u32, settings: &[&str]) -> Result<Self> {
+    pub(crate) fn start(folder: &Path, brokers: u32, options: &[&str]) -> Result<Self> {
         let folder = folder.join("kafka");
         let mut command = script(&folder);
         command.args(["start", "--brokers", &brokers.to_string()]);
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
+        command.args(options);
         let address = said(command)?;
         Ok(Self { folder, address })
     }

@@ -11,7 +11,7 @@ use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-use super::peers::{Peer, Task};
+use super::peers::Role;
 use super::topics::{self, PARTITIONS, client};
 use super::{now, works};
 
@@ -23,8 +23,8 @@ const WARM: u64 = 1_500;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Measures for `time`, after a warm-up.
-pub(super) fn run(peer: Peer, task: &Task, time: Duration) -> Result<Value> {
-    let mut running = peer.start(task)?;
+pub(super) fn run(task: &Role, time: Duration) -> Result<Value> {
+    let mut running = task.start()?;
     let reader = reader(task)?;
     let producer = topics::producer(&task.brokers)?;
     let count = WARM + time.as_secs() * u64::from(RATE);
@@ -68,7 +68,7 @@ fn number(key: Option<&[u8]>) -> u64 {
     digits.and_then(|d| d.parse().ok()).unwrap_or(0)
 }
 
-fn reader(task: &Task) -> Result<BaseConsumer> {
+fn reader(task: &Role) -> Result<BaseConsumer> {
     let consumer: BaseConsumer = client(&task.brokers)
         .set("isolation.level", "read_committed")
         .set("group.id", "reader")

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::now;
-use super::peers::{Peer, Task};
+use super::peers::Role;
 use super::topics::{PARTITIONS, client};
 use crate::process::Usage;
 
@@ -77,11 +77,11 @@ struct Mark {
 }
 
 /// Runs it until all records are done.
-pub(super) fn run(cluster: &Cluster, peer: Peer, task: &Task, records: u64) -> Result<Measured> {
+pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measured> {
     let committed = Committed::of(task)?;
     let broker = *cluster.pids()?.first().context("no broker runs")?;
     let from = now();
-    let mut running = peer.start(task)?;
+    let mut running = task.start()?;
     let (mut usage, mut broker_usage) = (Usage::default(), Usage::default());
     let (mut warm, mut first, mut last): (Option<Mark>, Option<f64>, _) = (None, None, (now(), 0));
     loop {
@@ -129,7 +129,7 @@ struct Committed {
 }
 
 impl Committed {
-    fn of(task: &Task) -> Result<Self> {
+    fn of(task: &Role) -> Result<Self> {
         // It must not wait for transactions that are open.
         let mut config = client(&task.brokers);
         config.set("group.id", &task.group).set("isolation.level", "read_uncommitted");

@@ -1,8 +1,14 @@
 //! The works as services of Conveyance, run as any service is: a `Worker` on the Kafka bus.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Result, bail};
+use bus_kafka::{KafkaBus, KafkaConfig};
+use dataflow::bus::BusError;
 use dataflow::flow::{Form, Kind, Retention, ServiceSpec, State, TopicSpec};
-use dataflow::{Emit, Failure, Flow, Input, Out, Reject, Transform};
+use dataflow::worker::{Worker, WorkerParts};
+use dataflow::{Board, Emit, Failure, Flow, Input, Out, Reject, SystemClock, Transform};
 
 use super::peers::Role;
 use super::topics::PARTITIONS;
@@ -10,11 +16,51 @@ use super::works::{self, Work};
 
 /// Schema of the values.
 const SCHEMA: u16 = 1;
+/// How long a worker waits when there is nothing to do.
+const WAIT: Duration = Duration::from_millis(50);
 
-/// Works until the process is killed.
-pub(super) fn work(role: &Role) -> Result<()> {
-    let _flow = flow(role)?;
-    bail!("not yet")
+/// Makes what the bus needs besides the input and the output.
+pub(super) fn prepare(role: &Role) -> Result<()> {
+    Ok(KafkaBus::make_topics(&config(role), &flow(role)?)?)
+}
+
+fn config(role: &Role) -> KafkaConfig {
+    KafkaConfig::new(&role.brokers, &role.state)
+}
+
+/// Works until the process is killed, with so many instances of the service.
+pub(super) fn work(role: &Role, threads: u32) -> Result<()> {
+    let flow = flow(role)?;
+    let board = Board::default();
+    let bus = KafkaBus::connect(config(role), &flow, Arc::new(SystemClock), board.clone())?;
+    let workers: Vec<_> = (0..threads)
+        .map(|_| {
+            let (work, output) = (role.work, role.output.clone());
+            let make = move || -> Box<dyn Transform> {
+                Box::new(Bench { work, output: output.clone(), buffer: Vec::new() })
+            };
+            let parts = WorkerParts {
+                flow: &flow,
+                service: &role.group,
+                make: Box::new(make),
+                clock: Arc::new(SystemClock),
+                board: board.clone(),
+            };
+            let mut worker = Worker::join(&*bus, parts)?;
+            Ok(std::thread::spawn(move || -> Result<(), BusError> {
+                loop {
+                    worker.step(WAIT)?;
+                }
+            }))
+        })
+        .collect::<Result<_, BusError>>()?;
+    for worker in workers {
+        match worker.join() {
+            Ok(ended) => ended?,
+            Err(_) => bail!("a worker panicked"),
+        }
+    }
+    Ok(())
 }
 
 fn flow(role: &Role) -> Result<Flow> {

@@ -46,18 +46,7 @@ impl Peer {
     }
 }
 
-/// One work on one input.
-pub(super) struct Task {
-    pub(super) brokers: String,
-    pub(super) work: Work,
-    pub(super) input: String,
-    pub(super) output: String,
-    pub(super) group: String,
-    pub(super) state: PathBuf,
-    pub(super) commit_ms: u64,
-}
-
-/// A task as a process of ours is told it.
+/// Who does which work on which input.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Role {
     #[arg(long, value_enum)]
@@ -90,22 +79,26 @@ pub(super) fn build_kafka_streams() -> Result<()> {
     Ok(())
 }
 
-impl Peer {
-    /// Starts it.
-    pub(super) fn start(self, task: &Task) -> Result<Running> {
-        std::fs::create_dir_all(&task.state)?;
-        let log = std::fs::File::create(task.state.join("log"))?;
-        let mut command = match self {
-            Self::KafkaStreams => kafka_streams(task),
-            Self::Bare | Self::Conveyance => own(self, task)?,
+impl Role {
+    /// Starts a process for it.
+    pub(super) fn start(&self) -> Result<Running> {
+        std::fs::create_dir_all(&self.state)?;
+        let log = std::fs::File::create(self.state.join("log"))?;
+        let mut command = match self.peer {
+            Peer::KafkaStreams => kafka_streams(self),
+            Peer::Bare => own(self)?,
+            Peer::Conveyance => {
+                ours::prepare(self)?;
+                own(self)?
+            }
         };
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        let child = child.with_context(|| format!("cannot start {}", self.name()))?;
-        Ok(Running { child, log: task.state.join("log") })
+        let child = child.with_context(|| format!("cannot start {}", self.peer.name()))?;
+        Ok(Running { child, log: self.state.join("log") })
     }
 }
 
-fn kafka_streams(task: &Task) -> Command {
+fn kafka_streams(task: &Role) -> Command {
     let mut command = Command::new("java");
     command.args([HEAP, "-cp"]).arg(format!("{BUILT}/peer.jar:{BUILT}/lib/*"));
     command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "peer.Peer", &task.brokers]);
@@ -114,9 +107,9 @@ fn kafka_streams(task: &Task) -> Command {
     command
 }
 
-fn own(peer: Peer, task: &Task) -> Result<Command> {
+fn own(task: &Role) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    let name = if peer == Peer::Bare { "bare" } else { "conveyance" };
+    let name = if task.peer == Peer::Bare { "bare" } else { "conveyance" };
     command.args(["kafka-peer", "--peer", name, "--work", task.work.name()]);
     command.args(["--brokers", &task.brokers, "--input", &task.input, "--output", &task.output]);
     command.args(["--group", &task.group, "--state"]).arg(&task.state);
@@ -161,13 +154,14 @@ fn tail(log: &Path) -> String {
 
 /// Does a task in this process until it is killed.
 pub(super) fn work(role: &Role) -> Result<bool> {
+    if role.peer == Peer::Conveyance {
+        ours::work(role, THREADS)?;
+        return Ok(true);
+    }
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
-            let role = role.clone();
-            std::thread::spawn(move || match role.peer {
-                Peer::Conveyance => ours::work(&role),
-                _ => bare::copy(&copying(&role), thread),
-            })
+            let copying = copying(role);
+            std::thread::spawn(move || bare::copy(&copying, thread))
         })
         .collect();
     for thread in threads {
@@ -186,5 +180,6 @@ fn copying(role: &Role) -> Copying {
         output: role.output.clone(),
         group: role.group.clone(),
         commit: Duration::from_millis(role.commit_ms),
+        threads: THREADS,
     }
 }

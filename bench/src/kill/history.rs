@@ -101,7 +101,11 @@ fn service(value: &Value) -> Option<ServiceSpec> {
         kind,
         reads: names("reads")?.into_iter().map(|n| (n, Form::Keyed)).collect(),
         writes: names("writes")?,
-        state: State::Own,
+        state: match value.get("state")?.as_str()? {
+            "own" => State::Own,
+            "-" => State::None,
+            text => State::BackedBy(text.strip_prefix("in ")?.to_owned()),
+        },
         does: String::new(),
     })
 }

@@ -19,7 +19,7 @@ mod read;
 
 pub use columns::{Columns, ColumnsError, KEY_MAX, check_columns, clean_name, is_header};
 pub use fault::Fault;
-pub use mapper::{Mapped, Mapper};
+pub use mapper::{BAD_ROW, Mapped, Mapper};
 pub use pack::{Column, Encoding, Format, KeyPart, Pack, Source, lint};
 pub use places::Places;
 pub use read::{Finding, Refused, Severity};

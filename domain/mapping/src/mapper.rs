@@ -15,6 +15,9 @@ use crate::fault::{Fault, shown};
 use crate::pack::{Pack, Rule, Timestamp, Unknown};
 use crate::places::{Places, place};
 
+/// Code of a row that is no JSON object.
+pub const BAD_ROW: &str = "bad_row";
+
 /// Maps rows through one pack. Keeps its buffers from row to row.
 #[derive(Debug)]
 pub struct Mapper {
@@ -89,7 +92,7 @@ impl Mapper {
         let pack = Arc::clone(&self.pack);
         let cells = self
             .cells(&pack, row)
-            .map_err(|error| Fault::new("bad_row", format!("the row is {error}")))?;
+            .map_err(|error| Fault::new(BAD_ROW, format!("the row is {error}")))?;
         self.timestamp.clear();
         if let Some(timestamp) = &pack.timestamp {
             read_timestamp(&pack, timestamp, &cells, &mut self.timestamp)?;

@@ -11,6 +11,7 @@ pub mod set;
 use std::cmp::Ordering;
 
 use crate::json::{write_name, write_str, write_u64};
+use fields::Fields;
 use scan::Malformed;
 
 /// Longest value that is read, in bytes; a listing with hundreds of photos has about 100 KB.
@@ -178,17 +179,40 @@ impl<'a> Change<'a> {
         if value.len() > BYTES_MAX {
             return Err(Malformed::whole("a change is larger than 1 MiB"));
         }
-        let text = std::str::from_utf8(value)
-            .map_err(|e| Malformed { what: "a change is not UTF-8", at: e.valid_up_to() })?;
         let mut parts = Parts { set: "{}", ..Parts::default() };
-        scan::object(text, |name, value| parts.take(name, value))?;
-        match parts.op {
-            "\"observe\"" => parts.observed().map(Change::Observed),
-            "\"delete\"" => parts.feed_stamp().map(Change::Absent),
-            "\"command\"" => parts.command().map(Change::Command),
-            _ => Err(Malformed::whole("op is none of observe, delete, command")),
-        }
+        scan::object(text_of(value)?, |name, value| parts.take(name, value))?;
+        parts.change()
     }
+
+    /// As [`Change::parse`], with the fields of the listing read in the same pass. They are `None` where there is
+    /// no listing, or where [`Fields::parse`] has something to say about it.
+    ///
+    /// # Errors
+    /// As [`Change::parse`].
+    pub fn parse_with_fields(value: &'a [u8]) -> Result<(Self, Option<Fields<'a>>), Malformed> {
+        if value.len() > BYTES_MAX {
+            return Err(Malformed::whole("a change is larger than 1 MiB"));
+        }
+        let mut parts = Parts { set: "{}", ..Parts::default() };
+        let mut fields = fields::Reading::default();
+        let (mut fit, mut listings) = (true, 0);
+        let field = |name, value| {
+            fit = fit && fields.take(name, value).is_ok();
+            Ok(())
+        };
+        scan::object_within(text_of(value)?, "listing", field, |name, value| {
+            listings += usize::from(name == "listing");
+            parts.take(name, value)
+        })?;
+        let listing = parts.listing.filter(|text| fit && listings == 1 && text.starts_with('{'));
+        let fields = listing.map(|listing| fields.finish(listing));
+        Ok((parts.change()?, fields))
+    }
+}
+
+fn text_of(value: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(value)
+        .map_err(|e| Malformed { what: "a change is not UTF-8", at: e.valid_up_to() })
 }
 
 #[derive(Default)]
@@ -218,6 +242,15 @@ impl<'a> Parts<'a> {
             _ => take_stamp(&mut self.stamp, name, value)?,
         }
         Ok(())
+    }
+
+    fn change(&self) -> Result<Change<'a>, Malformed> {
+        match self.op {
+            "\"observe\"" => self.observed().map(Change::Observed),
+            "\"delete\"" => self.feed_stamp().map(Change::Absent),
+            "\"command\"" => self.command().map(Change::Command),
+            _ => Err(Malformed::whole("op is none of observe, delete, command")),
+        }
     }
 
     fn feed_stamp(&self) -> Result<Stamp<'a>, Malformed> {
@@ -294,14 +327,8 @@ fn take_stamp<'a>(stamp: &mut Stamp<'a>, name: &str, value: &'a str) -> Result<(
 
 /// A moment in its fixed form. The form is what makes comparing text the same as comparing time.
 fn moment(value: &str) -> Result<&str, Malformed> {
-    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddZ";
     let text = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or_default();
-    let fits = text.len() == FORM.len()
-        && text
-            .bytes()
-            .zip(FORM)
-            .all(|(b, f)| if *f == b'd' { b.is_ascii_digit() } else { b == *f });
-    if fits {
+    if crate::time::has_fixed_form(text) {
         Ok(text)
     } else {
         Err(Malformed::whole("a moment is not of the form 2022-01-31T00:00:00.000Z"))
@@ -352,6 +379,41 @@ mod tests {
     use super::*;
 
     const AS_OF: &str = "2022-01-01T00:00:00.000Z";
+
+    #[test]
+    fn one_pass_reads_the_same_as_two() {
+        let observe = |listing: &str, more: &str| {
+            format!(
+                r#"{{"op":"observe","asOf":"{AS_OF}","seq":7,"pack":"p","revision":1,"hash":"00000000000000ab","listing":{listing}{more}}}"#
+            )
+        };
+        let cases = [
+            observe(r#"{"City":"Calgary","ListPrice":5}"#, r#","notes":[]"#),
+            observe(r#"{ "City" : "Calgary" , "ListPrice":null}"#, ""),
+            observe("{}", ""),
+            observe(r#"{"B":1,"A":2}"#, ""),
+            observe("[]", ""),
+            observe("{}", r#","listing":{"A":1}"#),
+            observe(r#"{"A":1}"#, r#","listing":{"B":1}"#),
+            observe(r#"{"A":1"#, ""),
+            format!(r#"{{"op":"delete","asOf":"{AS_OF}","seq":8}}"#),
+            "{}".to_owned(),
+        ];
+        for text in cases {
+            let plain = Change::parse(text.as_bytes());
+            let read = Change::parse_with_fields(text.as_bytes());
+            assert_eq!(read.as_ref().map(|(change, _)| *change), plain.as_ref().copied(), "{text}");
+            let listing = match &plain {
+                Ok(Change::Observed(seen)) => Fields::parse(seen.listing).ok(),
+                _ => None,
+            };
+            // A listing that comes twice is left to the second pass.
+            let fields = read.ok().and_then(|(_, fields)| fields);
+            assert!(fields == listing || fields.is_none(), "{text}: {fields:?}");
+            let is_plain = text.matches("listing").count() == 1;
+            assert_eq!(is_plain && listing.is_some(), is_plain && fields.is_some(), "{text}");
+        }
+    }
 
     #[test]
     fn the_three_forms() {

@@ -47,6 +47,28 @@ pub fn members(text: &str) -> Members<'_> {
     Members { scan: Scan { text, at: 0 }, state: State::Before, depth: DEPTH_MAX }
 }
 
+/// The members at the beginning of the object that `text` is, up to one called `last`. What follows its colon, up to
+/// the closing bracket of the object, is returned unread; `None` when there is none of that name.
+///
+/// # Errors
+/// [`JsonError`] where what is read is not the beginning of an object.
+pub fn leading<'a>(
+    text: &'a str,
+    last: &str,
+    mut each: impl FnMut((Cow<'a, str>, Value<'a>)),
+) -> Result<Option<&'a str>, JsonError> {
+    let mut scan = Scan { text, at: 0 };
+    let mut state = State::Before;
+    while scan.more(&mut state, b'{', b'}')? {
+        let name = scan.name()?;
+        if name == last {
+            return scan.rest_of_object().map(Some);
+        }
+        each((name, scan.value(DEPTH_MAX)?));
+    }
+    Ok(None)
+}
+
 /// The items of the array that `text` is, in order.
 #[must_use]
 pub fn items(text: &str) -> Items<'_> {

@@ -136,6 +136,16 @@ impl Moment {
     }
 }
 
+/// Whether a text has the fixed form of a moment, digit for digit: comparing such texts compares time.
+pub(crate) fn has_fixed_form(text: &str) -> bool {
+    const FORM: &[u8; MOMENT_LEN] = b"dddd-dd-ddTdd:dd:dd.dddZ";
+    text.len() == MOMENT_LEN
+        && text
+            .bytes()
+            .zip(FORM)
+            .all(|(b, f)| if *f == b'd' { b.is_ascii_digit() } else { b == *f })
+}
+
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut out = Vec::with_capacity(MOMENT_LEN);

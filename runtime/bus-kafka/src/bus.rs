@@ -116,6 +116,18 @@ impl KafkaBus {
         topics::make(config, &topics::wanted(flow, config))
     }
 
+    /// The settings that it was connected with.
+    #[must_use]
+    pub fn config(&self) -> &KafkaConfig {
+        &self.shared.config
+    }
+
+    /// The wiring.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.shared.flow
+    }
+
     fn topic(&self, name: &str, partition: u16) -> Result<(String, Arc<str>), BusError> {
         let spec = self.shared.flow.topic(name).ok_or_else(|| {
             BusError::Fatal(format!("the flow table has no topic `{name}`: check the name"))

@@ -243,16 +243,11 @@ impl Committer {
             self.send_output(output)?;
         }
         let home = owned.first().map_or(0, |(partition, _)| *partition);
-        if let Some(topic) = self.seat.layout.state.clone().filter(|(_, backed)| !backed) {
-            for write in std::mem::take(&mut unit.state) {
-                let partition = self.seat.layout.home(write.partition, &write.key);
-                let row = Row {
-                    shelf: (Table::State, partition),
-                    key: write.key.into(),
-                    value: write.value,
-                };
-                self.send_row(&topic.0, row)?;
-            }
+        let changelog = self.seat.layout.changelog.clone();
+        for write in std::mem::take(&mut unit.state) {
+            let partition = self.seat.layout.home(write.partition, &write.key);
+            let shelf = (Table::Own, partition);
+            self.send_row(&changelog, Row { shelf, key: write.key.into(), value: write.value })?;
         }
         self.send_tallies(home, unit.tallies)?;
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -267,7 +262,7 @@ impl Committer {
         let (Some(producer), Some(open)) = (&self.producer, &mut self.open) else { return Ok(()) };
         let layout = &self.seat.layout;
         let topic = self.seat.config.topic(&output.topic);
-        let is_state = layout.backing.as_deref() == Some(&*output.topic);
+        let is_state = layout.backing.as_ref().is_some_and(|(name, _)| *name == *output.topic);
         let batch = Batch::decode(Arc::new(output.block), 0, 0)
             .map_err(|e| TxnError::Fatal(e.to_string()))?;
         for record in batch.records() {
@@ -281,7 +276,7 @@ impl Committer {
                 headers,
             })?;
             if is_state {
-                let shelf = (Table::State, output.partition);
+                let shelf = (Table::Backing, output.partition);
                 open.rows.push(Row { shelf, key: key.into(), value: value.map(Arc::from) });
             }
         }

@@ -43,6 +43,7 @@ pub(crate) enum Change {
 pub(crate) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
+    generation: AtomicU64,
     pub(crate) reports: Reports,
     /// Epoch of each partition that is owned now.
     owned: Mutex<BTreeMap<u16, u64>>,
@@ -51,6 +52,11 @@ pub(crate) struct GroupContext {
 impl GroupContext {
     pub(crate) fn take(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
+    }
+
+    /// Rises whenever the group shared out its partitions.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// Whether something changed that nobody took.
@@ -127,6 +133,7 @@ impl ConsumerContext for GroupContext {
         list: &mut TopicPartitionList,
     ) {
         let partitions = numbers(list);
+        self.generation.fetch_add(1, Ordering::SeqCst);
         if err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             lock(&self.changes).push_back(Change::Assigned(partitions));
             drop(consumer.incremental_assign(&TopicPartitionList::new()));

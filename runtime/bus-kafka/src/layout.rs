@@ -6,7 +6,7 @@ use dataflow::bus::BusError;
 use dataflow::flow::{Flow, Form, Kind, ServiceSpec, State, partition_of};
 
 use crate::config::KafkaConfig;
-use crate::store::{Shelf, Table};
+use crate::store::Table;
 use crate::topics;
 
 /// One topic that a service reads by partition.
@@ -25,10 +25,10 @@ pub(crate) struct Layout {
     pub(crate) partitions: u16,
     /// The first decides who owns which partition; the others follow it.
     pub(crate) inputs: Vec<InputTopic>,
-    /// The topic that holds the state, and whether it is an output of the service.
-    pub(crate) state: Option<(String, bool)>,
-    /// Name in the flow of the output that is the state.
-    pub(crate) backing: Option<String>,
+    /// The output that is the state: its name in the flow and on the brokers.
+    pub(crate) backing: Option<(String, String)>,
+    /// The rows of its own, which every service may have.
+    pub(crate) changelog: String,
     pub(crate) tallies: String,
 }
 
@@ -60,13 +60,8 @@ impl Layout {
             .into_iter()
             .map(|name| InputTopic { name: name.into(), topic: config.topic(name) })
             .collect();
-        let state = match &service.state {
-            State::None => None,
-            State::Own => Some((config.topic(&topics::changelog(&service.name)), false)),
-            State::BackedBy(topic) => Some((config.topic(topic), true)),
-        };
         let backing = match &service.state {
-            State::BackedBy(topic) => Some(topic.clone()),
+            State::BackedBy(topic) => Some((topic.clone(), config.topic(topic))),
             State::None | State::Own => None,
         };
         Ok(Self {
@@ -75,8 +70,8 @@ impl Layout {
             group: config.group(&service.name),
             partitions: topics::partitions(flow, service, config),
             inputs,
-            state,
             backing,
+            changelog: config.topic(&topics::changelog(&service.name)),
             tallies: config.topic(&topics::tallies(&service.name)),
         })
     }
@@ -84,15 +79,15 @@ impl Layout {
     /// The topic of a table of the local copy.
     pub(crate) fn topic_of(&self, table: Table) -> Option<&str> {
         match table {
-            Table::State => self.state.as_ref().map(|(topic, _)| topic.as_str()),
+            Table::Backing => self.backing.as_ref().map(|(_, topic)| topic.as_str()),
+            Table::Own => Some(&self.changelog),
             Table::Tallies => Some(&self.tallies),
         }
     }
 
-    /// The changelogs of a partition.
-    pub(crate) fn shelves(&self, partition: u16) -> impl Iterator<Item = Shelf> {
-        let tables = [Table::State, Table::Tallies].into_iter();
-        tables.filter(|t| self.topic_of(*t).is_some()).map(move |t| (t, partition))
+    /// Where the state of a key is.
+    pub(crate) fn state_table(&self) -> Table {
+        if self.backing.is_some() { Table::Backing } else { Table::Own }
     }
 
     /// The partition that a key of the state lives in: a source's by its feed.
@@ -126,7 +121,6 @@ mod tests {
         assert_eq!(layout.home(0, b"calgary\0keys\0x"), home);
         let work = Layout::of(&flow, flow.service("work").unwrap(), &config).unwrap();
         assert_eq!(work.home(3, b"calgary\0x"), 3);
-        assert_eq!(work.shelves(2).count(), 2);
         assert_eq!(work.inputs.len(), 2, "its redrive topic follows");
     }
 }

@@ -16,9 +16,11 @@ mod faults;
 mod fold;
 mod gather;
 mod group;
+pub mod inspect;
 mod join;
 mod layout;
 mod member;
+pub mod plan;
 mod producer;
 mod reader;
 mod restore;
@@ -36,6 +38,13 @@ pub use config::{ClientCertificate, KafkaConfig, Mechanism, Sasl, Security};
 /// A lock whose holder panicked holds data that is whole: every change here is one assignment.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client that asks the brokers, and belongs to no group.
+pub(crate) fn asker(
+    config: &KafkaConfig,
+) -> Result<rdkafka::consumer::BaseConsumer<faults::Reports>, dataflow::bus::BusError> {
+    reader::Readers::consumer(config, &format!("{}conveyance-doctor", config.prefix))
 }
 
 /// For how long something took; never for what a record says.

@@ -590,7 +590,7 @@ impl Member for KafkaMember {
         if self.is_source() && partition != 0 {
             return Ok(None);
         }
-        self.reader.get((Table::State, home), key)
+        self.reader.get((self.seat.layout.state_table(), home), key)
     }
 
     fn state_range(
@@ -601,7 +601,7 @@ impl Member for KafkaMember {
         limit: usize,
     ) -> Result<Vec<StoreEntry>, BusError> {
         let home = self.seat.layout.home(partition, prefix);
-        self.reader.range((Table::State, home), (prefix, after), limit)
+        self.reader.range((Table::Own, home), (prefix, after), limit)
     }
 
     fn rewind(&mut self) -> Result<(), BusError> {
@@ -721,8 +721,8 @@ impl KafkaMember {
         };
         let mut events = Vec::new();
         while waits(self) {
-            // Keeps the client answered; what it had fetched is fetched again.
-            drop(self.seat.consumer().poll(Duration::ZERO));
+            // Keeps the client answered. What comes is of those that are fetched again already: keep it.
+            self.pull(Duration::ZERO, self.seat.config.fetch_bytes)?;
             self.wait_for_threads(SLICE, &mut events)?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use dataflow::bus::BusError;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::config::KafkaConfig;
@@ -207,6 +207,12 @@ impl Transactions {
         let (from, reported) = (monotonic(), self.reports.count());
         let patience = Duration::from_millis(u64::from(self.config.transaction_timeout_ms));
         let late = || from.elapsed() > patience;
+        // What waits to be sent need not be; the client aborts only when nothing is on its way, and does not
+        // look by itself.
+        self.producer.purge(PurgeConfig::default().queue());
+        while self.producer.in_flight_count() > 0 && !late() {
+            self.producer.poll(Duration::from_millis(1));
+        }
         let result = self.insist(&late, || self.producer.abort_transaction(STEP));
         self.doubt(from, reported);
         result
@@ -230,6 +236,7 @@ impl Transactions {
                 Err(KafkaError::Flush(_)) if !give_up() => {}
                 Err(error) => return Err(self.sort(&error)),
             }
+            self.producer.poll(Duration::from_millis(1));
         }
     }
 }

@@ -43,7 +43,11 @@ impl Readers {
         Ok(Self { config: config.clone(), asker, cursors: Mutex::default() })
     }
 
-    fn consumer(config: &KafkaConfig, group: &str) -> Result<BaseConsumer<Reports>, BusError> {
+    /// A consumer of committed records.
+    pub(crate) fn consumer(
+        config: &KafkaConfig,
+        group: &str,
+    ) -> Result<BaseConsumer<Reports>, BusError> {
         config
             .client()
             .set("client.id", "conveyance-reader")

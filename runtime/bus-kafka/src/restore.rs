@@ -4,6 +4,7 @@
 //! of the changelog *uncommitted*, and read committed up to it. A stable offset fetch does not prove that the
 //! changelog's own commit marker has arrived: stopping at the last stable offset loses updates silently.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,8 @@ pub(crate) struct Restorer {
     committed: BaseConsumer<Reports>,
     /// Sees the true end of a partition.
     uncommitted: BaseConsumer<Reports>,
+    /// The group's generation in which absent slots were ended last: once for each is enough.
+    fenced: Cell<Option<u64>>,
 }
 
 /// A shelf that is being read.
@@ -90,6 +93,7 @@ impl Restorer {
         Ok(Self {
             committed: stranger(seat, "read_committed")?,
             uncommitted: stranger(seat, "read_uncommitted")?,
+            fenced: Cell::new(None),
             seat: Arc::clone(seat),
             jobs,
             told,
@@ -133,7 +137,7 @@ impl Restorer {
         self.fence()?;
         let offsets = self.insist(|| self.committed_offsets(jobs))?;
         let mut places = Vec::new();
-        for table in [Table::State, Table::Tallies] {
+        for table in [Table::Backing, Table::Own, Table::Tallies] {
             places.extend(self.catch_up(table, jobs)?);
         }
         self.seat.store.flush(&places, self.seat.clock.now_ms())?;
@@ -149,6 +153,10 @@ impl Restorer {
     /// Waits for the group to be of one mind, and ends what its absent slots left open.
     fn fence(&self) -> Result<(), BusError> {
         let Seat { config, layout, .. } = &*self.seat;
+        let generation = self.seat.consumer().context().generation();
+        if self.fenced.get() == Some(generation) {
+            return Ok(());
+        }
         let members = self.insist(|| {
             let group = slot::group(&self.committed, config, &layout.group)?;
             if group.stable {
@@ -156,7 +164,9 @@ impl Restorer {
             }
             Err(BusError::Busy(format!("group `{}` is sharing out its partitions", layout.group)))
         })?;
-        self.insist(|| slot::fence_absent(config, layout, self.seat.slot, &members))
+        self.insist(|| slot::fence_absent(config, layout, self.seat.slot, &members))?;
+        self.fenced.set(Some(generation));
+        Ok(())
     }
 
     /// For each job the offset that each input goes on from.

@@ -24,10 +24,12 @@ pub(crate) type Value = Option<Arc<[u8]>>;
 /// Which changelog a value belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Table {
-    /// Keyed state.
-    State = 0,
+    /// The compacted output that is the service's state.
+    Backing = 0,
     /// Counters.
     Tallies = 1,
+    /// Rows of its own.
+    Own = 2,
 }
 
 /// One partition of one changelog.
@@ -342,7 +344,7 @@ mod tests {
 
     fn row(key: &str, value: Option<&str>) -> Row {
         Row {
-            shelf: (Table::State, 1),
+            shelf: (Table::Own, 1),
             key: key.as_bytes().into(),
             value: value.map(|v| v.as_bytes().into()),
         }
@@ -357,7 +359,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), 7).unwrap();
         let mut reader = store.reader().unwrap();
-        let shelf = (Table::State, 1);
+        let shelf = (Table::Own, 1);
         assert_eq!(reader.get(shelf, b"a").unwrap(), None);
         store.apply([row("a", Some("1")), row("b", Some("1"))]);
         assert_eq!(text(reader.get(shelf, b"a").unwrap()).as_deref(), Some("1"));

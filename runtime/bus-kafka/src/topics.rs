@@ -1,7 +1,7 @@
 //! The topics that a flow needs on the brokers: those of its table, and those that this bus keeps for itself.
 
 use dataflow::Flow;
-use dataflow::flow::{Form, Kind, Retention, ServiceSpec, State};
+use dataflow::flow::{Form, Kind, Retention, ServiceSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
@@ -27,7 +27,7 @@ pub struct WantedTopic {
     pub settings: Vec<(&'static str, String)>,
 }
 
-/// The topic that holds the own state of a service, one record for each key.
+/// The topic that holds the rows of a service's own, one record for each key.
 #[must_use]
 pub fn changelog(service: &str) -> String {
     format!("{service}.changelog")
@@ -68,9 +68,7 @@ pub fn wanted(flow: &Flow, config: &KafkaConfig) -> Vec<WantedTopic> {
         flow.topics.iter().map(|t| topic(&t.name, t.partitions, settings(t.retention))).collect();
     for service in flow.services.iter().filter(|s| s.kind != Kind::View) {
         let count = partitions(flow, service, config);
-        if service.state == State::Own {
-            all.push(topic(&changelog(&service.name), count, compacted(7)));
-        }
+        all.push(topic(&changelog(&service.name), count, compacted(7)));
         all.push(topic(&tallies(&service.name), count, compacted(7)));
         if service.kind == Kind::Source {
             all.push(topic(&feeds(&service.name), count, settings(Retention::Days(1))));
@@ -163,7 +161,6 @@ mod tests {
         ] {
             assert!(names.contains(&topic), "{topic:?} in {names:?}");
         }
-        assert!(!names.iter().any(|(n, _)| *n == "x.keep.changelog"), "backed state is an output");
         assert!(all.iter().all(|t| t.replication == 3));
         let last = all.iter().find(|t| t.name == "x.last").unwrap();
         assert!(last.settings.contains(&("cleanup.policy", "compact".to_owned())));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::catalog::row_id;
+use crate::known::Known;
 use crate::prepare::{Prepare, Prepared, Row, Rows};
 
 /// What is written once at the end of a transaction, however many units touched it.
@@ -55,9 +56,9 @@ impl Sums {
 /// Writes one output at `base`.
 pub(crate) fn output(
     db: &Connection,
+    known: &Known,
     output: &Prepare,
-    base: u64,
-    now_ms: i64,
+    (base, now_ms): (u64, i64),
 ) -> rusqlite::Result<()> {
     match &output.rows {
         Rows::Block { codec } => {
@@ -73,7 +74,7 @@ pub(crate) fn output(
             Ok(())
         }
         Rows::Latest { rows, by_key } => {
-            supersede(db, output, rows, by_key, base)?;
+            supersede(db, known, output, (rows, by_key, base))?;
             insert_latest(db, output, rows, base, now_ms)
         }
     }
@@ -82,25 +83,27 @@ pub(crate) fn output(
 /// Moves the index to the new rows, in key order, and deletes the rows that they replace.
 fn supersede(
     db: &Connection,
+    known: &Known,
     output: &Prepare,
-    rows: &[Row],
-    by_key: &[u32],
-    base: u64,
+    (rows, by_key, base): (&[Row], &[u32], u64),
 ) -> rusqlite::Result<()> {
     let mut find =
         db.prepare_cached("SELECT offset FROM latest_key WHERE place = ?1 AND key = ?2")?;
     let mut insert = db.prepare_cached("INSERT INTO latest_key VALUES (?1, ?2, ?3)")?;
     let mut update =
         db.prepare_cached("UPDATE latest_key SET offset = ?3 WHERE place = ?1 AND key = ?2")?;
+    let records = || {
+        let rows = by_key.iter().filter_map(|at| rows.get(*at as usize));
+        rows.filter_map(|row| output.batch.get(row.index))
+    };
     let mut old = Vec::new();
-    for record in by_key
-        .iter()
-        .filter_map(|at| rows.get(*at as usize))
-        .filter_map(|row| output.batch.get(row.index))
-    {
+    for record in records() {
         let offset = (base + record.offset).cast_signed();
-        let before: Option<i64> =
-            find.query_row(params![output.place, record.key], |r| r.get(0)).optional()?;
+        let before: Option<i64> = if known.never(output.place, record.key) {
+            None
+        } else {
+            find.query_row(params![output.place, record.key], |r| r.get(0)).optional()?
+        };
         match before {
             Some(before) => {
                 old.push(row_id(output.place, before.cast_unsigned()));
@@ -111,6 +114,7 @@ fn supersede(
             }
         }
     }
+    known.add(output.place, records().map(|record| record.key));
     old.sort_unstable();
     let mut delete = db.prepare_cached("DELETE FROM latest WHERE id = ?1")?;
     for id in old {

@@ -20,6 +20,7 @@ mod dictionary;
 mod files;
 mod fuzz;
 mod group;
+mod known;
 mod log;
 mod member;
 mod open;

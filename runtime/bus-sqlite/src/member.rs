@@ -236,7 +236,14 @@ impl Member for SqliteMember {
                 if partition >= partitions {
                     return Ok(None);
                 }
-                let latest = self.reader.latest(first + u32::from(partition), key)?;
+                let (place, known) = (first + u32::from(partition), &self.parts.shared.known);
+                if known.never(place, key) {
+                    return Ok(None);
+                }
+                let latest = self.reader.latest(place, key)?;
+                if latest.is_none() {
+                    known.missed();
+                }
                 Ok(latest.and_then(|b| b.get(0).and_then(|r| r.value.map(Arc::from))))
             }
         }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::catalog::{Catalog, Topic, offset_of, row_id};
 use crate::dictionary::Dictionaries;
 use crate::files::{self, Files};
+use crate::known::Known;
 use crate::log::Log;
 use crate::options::{OpenError, Options};
 use crate::schema;
@@ -109,6 +110,7 @@ fn share(
     let sqlite = |error| OpenError::Sqlite { path: files.log.clone(), error };
     let mut log = learn(db, &catalog, options.tail_bytes).map_err(sqlite)?;
     let dictionaries = learn_dictionaries(db).map_err(sqlite)?;
+    let known = Known::new(!has_keys(db).map_err(sqlite)?);
     let epoch = schema::epoch(db).map_err(sqlite)?;
     #[cfg(feature = "wrong-syncs")]
     let syncs = options.wrong != Some(crate::WrongSync::NoSyncAtOpen);
@@ -120,7 +122,11 @@ fn share(
     files::sync_dir(&files.dir)?;
     let ends = log.ends();
     log.set_durable(&ends);
-    Ok((Shared::new(options, files, epoch, catalog, (log, dictionaries)), wal))
+    Ok((Shared::new(options, files, epoch, catalog, (log, dictionaries, known)), wal))
+}
+
+fn has_keys(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM latest_key)", [], |row| row.get(0))
 }
 
 fn learn_dictionaries(db: &Connection) -> rusqlite::Result<Dictionaries> {

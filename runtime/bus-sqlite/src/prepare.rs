@@ -82,11 +82,16 @@ pub(crate) struct Trained {
 pub(crate) struct Preparer {
     packer: Packer,
     scratch: BatchBuilder,
+    single: Vec<u8>,
 }
 
 impl Preparer {
     pub(crate) fn new(shared: &Shared) -> Self {
-        Self { packer: Packer::new(shared.options.compression), scratch: BatchBuilder::default() }
+        Self {
+            packer: Packer::new(shared.options.compression),
+            scratch: BatchBuilder::default(),
+            single: Vec::new(),
+        }
     }
 
     /// The unit without progress, and dictionaries that its records completed.
@@ -131,7 +136,7 @@ impl Preparer {
         if output.block.len() > BLOCK_MAX {
             return Err(wrong("is larger than 64 MiB"));
         }
-        let mut arena = Vec::new();
+        let mut arena = Vec::with_capacity(output.block.len() / 2);
         let batch = Batch::decode(Arc::new(output.block), 0, 0)
             .ok()
             .filter(|b| b.len() as u64 == output.count && b.next_offset() == output.count)
@@ -151,7 +156,7 @@ impl Preparer {
         if shared.dictionaries.of_topic(topic).is_some() {
             return None;
         }
-        let blocks: Vec<_> = batch.records().map(|r| self.single(r)).collect();
+        let blocks: Vec<_> = batch.records().map(|r| self.single(r).to_vec()).collect();
         let wanted = shared.options.dictionary_samples;
         shared.dictionaries.train(topic, wanted, blocks.iter().map(Vec::as_slice))
     }
@@ -176,9 +181,9 @@ impl Preparer {
         let mut by_key = vec![0u32; by_offset.len()];
         for (index, rank) in by_offset {
             let Some(record) = batch.get(index) else { continue };
-            let block = self.single(record);
+            self.single(record);
             let start = arena.len();
-            let codec = self.packer.pack(&block, dictionary, arena);
+            let codec = self.packer.pack(&self.single, dictionary, arena);
             if let (Some(slot), Ok(at)) = (by_key.get_mut(rank), u32::try_from(rows.len())) {
                 *slot = at;
             }
@@ -188,10 +193,11 @@ impl Preparer {
     }
 
     /// A block that holds only this record.
-    fn single(&mut self, record: RecordRef<'_>) -> Vec<u8> {
-        self.scratch = BatchBuilder::default();
+    fn single(&mut self, record: RecordRef<'_>) -> &[u8] {
+        self.scratch.clear();
         self.scratch.push(owned_headers(record, &record.headers()));
-        self.scratch.finish()
+        self.scratch.finish_into(&mut self.single);
+        &self.single
     }
 }
 

@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::dictionary::Dictionaries;
 use crate::files::Files;
 use crate::group::Groups;
+use crate::known::Known;
 use crate::log::Log;
 use crate::options::Options;
 use crate::sync::Syncs;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) epoch: u64,
     pub(crate) catalog: Catalog,
     pub(crate) dictionaries: Dictionaries,
+    pub(crate) known: Known,
     pub(crate) log: Mutex<Log>,
     pub(crate) groups: Mutex<Groups>,
     pub(crate) syncs: Syncs,
@@ -52,15 +54,16 @@ impl Shared {
         files: Files,
         epoch: u64,
         catalog: Catalog,
-        log: (Log, Dictionaries),
+        (log, dictionaries, known): (Log, Dictionaries, Known),
     ) -> Arc<Self> {
         Arc::new(Self {
             options,
             files,
             epoch,
             catalog,
-            dictionaries: log.1,
-            log: Mutex::new(log.0),
+            dictionaries,
+            known,
+            log: Mutex::new(log),
             groups: Mutex::default(),
             syncs: Syncs::default(),
             wal: Wal::default(),

@@ -50,6 +50,7 @@ pub(crate) fn run(shared: &Arc<Shared>, db: &Connection) {
             }
             shared.wait(shared.mark(), COPY_EVERY.saturating_sub(from.elapsed()));
         }
+        fill(shared, db);
         let mark = shared.mark();
         if mark != seen {
             let _copying = lock(&shared.wal.copying);
@@ -57,6 +58,11 @@ pub(crate) fn run(shared: &Arc<Shared>, db: &Connection) {
             seen = mark;
         }
     }
+}
+
+/// Reads the index of keys into memory where that is wanted, in steps. What cannot be read is met by its reader.
+fn fill(shared: &Shared, db: &Connection) {
+    while !shared.is_closing() && shared.known.fill(db).unwrap_or(false) {}
 }
 
 /// Whether someone was in the way, frames in the log, and how many of them are copied.

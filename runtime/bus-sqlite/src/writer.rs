@@ -212,7 +212,7 @@ impl Writer {
         let Some(end) = self.ends.get_mut(output.place as usize) else { return Ok(0) };
         let base = *end;
         *end += output.count;
-        apply::output(&self.db, &output, base, group.now_ms)?;
+        apply::output(&self.db, &self.shared.known, &output, (base, group.now_ms))?;
         group.published.push(Published {
             place: output.place,
             end: *end,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::Bus;
-use dataflow::conformance::conformance;
+use dataflow::conformance::{ROWS_OF_EVERY_SERVICE, conformance};
 use dataflow::{Flow, ManualClock};
 
 /// Runs the suite; folders live until it is over.
@@ -29,6 +29,13 @@ fn open(dir: &Path, flow: &Flow, change: impl Fn(&mut Options)) -> Arc<dyn Bus> 
     let mut options = Options::new(Arc::new(ManualClock::at(1_700_000_000_000)), 7);
     change(&mut options);
     SqliteBus::open(dir, flow, options).unwrap()
+}
+
+#[test]
+fn every_service_has_rows_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, case) = ROWS_OF_EVERY_SERVICE;
+    case(&*open(dir.path(), &dataflow::conformance::flow(), |_| {}));
 }
 
 #[test]

@@ -115,6 +115,20 @@ pub struct Mark {
 }
 
 impl BatchBuilder {
+    /// Empty, with room for about so many bytes of records.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { records: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// Empties it for the next block; the room for records stays.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.strings.clear();
+        self.index.clear();
+        self.count = 0;
+    }
+
     /// Number of records so far.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -199,16 +213,22 @@ impl BatchBuilder {
     #[must_use]
     pub fn finish(&self) -> Vec<u8> {
         let mut block = Vec::with_capacity(self.records.len() + 128);
+        self.finish_into(&mut block);
+        block
+    }
+
+    /// As [`BatchBuilder::finish`], into a buffer that is used again.
+    pub fn finish_into(&self, block: &mut Vec<u8>) {
+        block.clear();
         block.push(if self.strings.len() > STRINGS_SMALL { FORMAT } else { FORMAT_SMALL });
-        put(&mut block, self.count);
-        put(&mut block, zigzag(self.base_time));
-        put(&mut block, self.strings.len() as u64);
+        put(block, self.count);
+        put(block, zigzag(self.base_time));
+        put(block, self.strings.len() as u64);
         for text in &self.strings {
-            put(&mut block, text.len() as u64);
+            put(block, text.len() as u64);
             block.extend_from_slice(text.as_bytes());
         }
         block.extend_from_slice(&self.records);
-        block
     }
 }
 
@@ -460,6 +480,25 @@ mod tests {
         builder.push(NewRecord { key: b"gone", value: None, meta: meta("z", 1), headers: &[] });
         builder.rollback(mark);
         builder.finish()
+    }
+
+    #[test]
+    fn a_builder_that_is_used_again_builds_the_same() {
+        let mut used = BatchBuilder::with_capacity(10);
+        for n in 0..300 {
+            let meta = meta(Box::leak(format!("kind {n}").into_boxed_str()), n);
+            used.push(NewRecord { key: b"k", value: None, meta, headers: &[] });
+        }
+        let mut again = vec![7; 9];
+        used.clear();
+        let mut fresh = BatchBuilder::default();
+        for builder in [&mut used, &mut fresh] {
+            let record =
+                NewRecord { key: b"a", value: Some(b"v"), meta: meta("kind 9", 50), headers: &[] };
+            builder.push(record);
+        }
+        used.finish_into(&mut again);
+        assert_eq!(again, fresh.finish());
     }
 
     #[test]

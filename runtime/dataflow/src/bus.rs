@@ -63,7 +63,8 @@ pub enum Event {
 /// How a unit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything in it is visible to readers and to [`Member::state`].
+    /// Everything in it is durable or on the way to it, visible to [`Member::state`] now and to readers now or
+    /// in a moment (Kafka marks a transaction after it has decided it). Nothing can undo it but a power cut.
     Committed,
     /// Nothing of it happened, nor of units handed in after it; the member must rewind.
     Aborted,
@@ -234,6 +235,8 @@ pub trait Member: Send {
     fn state(&mut self, partition: u16, key: &[u8]) -> Result<Option<Arc<[u8]>>, BusError>;
 
     /// Committed entries of one partition of the service's own table in key order: prefix, greater than `after`, at most `limit`.
+    /// A service whose state is none, or an output, has such a table too: what the runtime itself must remember
+    /// is there (see `letters`). See [`crate::conformance::ROWS_OF_EVERY_SERVICE`].
     ///
     /// # Errors
     /// [`BusError`] when the store cannot be read.

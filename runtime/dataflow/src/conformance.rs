@@ -52,6 +52,11 @@ pub const CASES: &[Case] = &[
     ("a topic that is not there is an error", cases::an_unknown_topic_is_an_error),
 ];
 
+/// A promise that the runtime uses where a bus keeps it: a bus that does not gives dead letters that come back
+/// late to the service itself to judge.
+pub const ROWS_OF_EVERY_SERVICE: Case =
+    ("a service whose state is an output has rows of its own", cases::rows_of_every_service);
+
 /// Runs all cases, each on a bus of its own. Panics with the name of the case that failed.
 pub fn conformance(make: impl Fn(&Flow) -> Arc<dyn Bus>) {
     for (name, case) in CASES {
@@ -151,6 +156,31 @@ pub fn read_all(bus: &dyn Bus, topic: &str, partition: u16, want: Want, from: u6
         assert!(last.next_offset() > next, "a read goes on");
         next = last.next_offset();
     }
+}
+
+/// Waits until it is so: a log may take a moment to show what is committed.
+pub fn eventually(bus: &dyn Bus, what: &str, so: impl Fn() -> bool) {
+    let mut mark = 0;
+    for _ in 0..POLLS_MAX {
+        if so() {
+            return;
+        }
+        mark = bus.wait(mark, POLL);
+    }
+    panic!("{what} did not come");
+}
+
+/// Everything in a topic partition, once there are so many records.
+pub fn read_until(
+    bus: &dyn Bus,
+    topic: &str,
+    partition: u16,
+    want: Want,
+    count: usize,
+) -> Vec<Seen> {
+    let read = || read_all(bus, topic, partition, want, 0);
+    eventually(bus, "a record", || read().len() >= count);
+    read()
 }
 
 /// Everything visible.

@@ -41,6 +41,8 @@ enum LaneState {
     /// Told that the run has ended; not known to be committed.
     Ending,
     Ended,
+    /// Another instance reads it.
+    Elsewhere,
 }
 
 impl LaneState {
@@ -231,17 +233,32 @@ impl SourceRunner {
     /// Whether each lane has ended or is held, and everything read is committed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        let over = |lane: &Lane| matches!(lane.state, LaneState::Held | LaneState::Ended);
+        let over = |lane: &Lane| {
+            matches!(lane.state, LaneState::Held | LaneState::Ended | LaneState::Elsewhere)
+        };
         self.core.in_flight.is_empty() && self.lanes.iter().all(over)
     }
 
     fn next_lane(&mut self, now_ms: i64) -> Option<usize> {
+        self.look_who_owns();
         let count = self.lanes.len();
         let at = (0..count).map(|n| (self.turn + n) % count).find(|at| {
             self.lanes.get(*at).is_some_and(|l| l.state.reads() && l.wake_ms <= now_ms)
         })?;
         self.turn = at + 1;
         Some(at)
+    }
+
+    /// A feed that is another instance's now is forgotten; should it come back, it begins at its checkpoint.
+    fn look_who_owns(&mut self) {
+        for lane in &mut self.lanes {
+            if !self.core.member.owns_lane(&lane.name) {
+                lane.source = None;
+                lane.state = LaneState::Elsewhere;
+            } else if lane.state == LaneState::Elsewhere {
+                (lane.state, lane.wake_ms) = (LaneState::Open, 0);
+            }
+        }
     }
 
     fn rest(&mut self, now_ms: i64) -> Result<Round, BusError> {
@@ -257,7 +274,8 @@ impl SourceRunner {
             if let Some(at) = self.lanes.iter().position(|l| l.state == LaneState::Done) {
                 return self.end_lane(at, now_ms);
             }
-            if self.lanes.iter().all(|l| l.state == LaneState::Ended) {
+            let over = |l: &Lane| matches!(l.state, LaneState::Ended | LaneState::Elsewhere);
+            if self.lanes.iter().all(over) {
                 return Ok(Round::Done);
             }
         }
@@ -284,6 +302,7 @@ impl SourceRunner {
     ) -> Result<(), BusError> {
         let Some(lane) = self.lanes.get_mut(at) else { return Ok(()) };
         let source = lane.source.get_or_insert_with(|| (lane.make)());
+        let max = self.core.member.record_bytes_max();
         let mut out =
             SourceOut { unit: &mut self.unit, store: &mut self.core, lane: &lane.name, now_ms };
         let result = step(&mut **source, &mut out);
@@ -291,7 +310,7 @@ impl SourceRunner {
             return Err(error);
         }
         let place = format!("{} {}", self.service, lane.name);
-        match result {
+        match result.and_then(|status| Ok(self.unit.fits(max).map(|()| status)?)) {
             Ok(status) => {
                 let (state, wake_ms) = match status {
                     Some(Status::Busy) => (LaneState::Open, now_ms),

@@ -23,7 +23,7 @@ pub struct Unit {
     pub progress: Vec<Progress>,
     /// One block for each output topic partition, in a fixed order.
     pub outputs: Vec<Output>,
-    /// Writes to the service's own state (not to backed state, which is an output).
+    /// Writes to the service's own table (not to backed state, which is an output). Every service has one.
     pub state: Vec<StateWrite>,
     /// Counters to add to.
     pub tallies: Vec<(String, i64)>,
@@ -92,6 +92,8 @@ struct Staged {
     state: Option<Option<Arc<[u8]>>>,
     tallies: Vec<(String, i64)>,
     bytes: usize,
+    /// Bytes of the largest record.
+    largest: usize,
 }
 
 impl UnitBuilder {
@@ -179,7 +181,23 @@ impl UnitBuilder {
         }
         let before = builder.len();
         builder.push(record);
-        self.staged.bytes += builder.len() - before;
+        let bytes = builder.len() - before;
+        self.staged.bytes += bytes;
+        self.staged.largest = self.staged.largest.max(bytes);
+    }
+
+    /// Whether everything the message wrote is small enough for the bus.
+    pub(crate) fn fits(&self, max: usize) -> Result<(), Reject> {
+        let largest = self.staged.largest;
+        if largest <= max {
+            return Ok(());
+        }
+        Err(Reject::new(
+            "too_large",
+            format!(
+                "it makes a record of {largest} bytes, and the bus takes {max}: shorten it, or raise the limit of the bus and of its topics"
+            ),
+        ))
     }
 
     /// A dead letter for `record`, which service code refused: the original byte for byte, in the same partition.
@@ -266,6 +284,7 @@ impl UnitBuilder {
     /// Keeps what the message wrote. Returns the state it set, if any.
     pub(crate) fn keep(&mut self, partition: u16, key: &[u8]) -> Option<Option<Arc<[u8]>>> {
         self.staged.marks.clear();
+        self.staged.largest = 0;
         self.bytes += std::mem::take(&mut self.staged.bytes);
         for (name, n) in self.staged.tallies.drain(..) {
             match self.tallies.get_mut(&name) {
@@ -315,7 +334,9 @@ impl UnitBuilder {
         for writable in &mut self.writables {
             for (partition, slot) in (0u16..).zip(&mut writable.builders) {
                 if !slot.is_empty() {
-                    let builder = std::mem::take(slot);
+                    // The next unit is about as large as this one.
+                    let next = BatchBuilder::with_capacity(slot.len() + slot.len() / 8);
+                    let builder = std::mem::replace(slot, next);
                     outputs.push(Output {
                         topic: Arc::clone(&writable.topic),
                         partition,

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use dataflow::{Emit, Failure, Input, Out, Reject, Transform};
-use mapping::{Fault, Mapper, Pack};
+use mapping::{BAD_ROW, Fault, Mapper, Pack};
 use messages::observed::{Observed, write_delete};
-use messages::raw::{Op, Raw};
+use messages::raw::{Op, Raw, RawError};
 use messages::topics::{KIND_ABSENT, KIND_OBSERVED, LISTING_CHANGES, SCHEMA};
 
 pub use mapping::Places;
@@ -96,17 +96,26 @@ impl Bare {
     /// # Errors
     /// [`Reject`] when the row cannot be used, naming column and value, and file and line.
     pub fn change(&mut self, value: &[u8], revision: u32) -> Result<(u64, &'static str), Reject> {
+        let bad = |e: RawError| Reject::new(BAD_RAW, e.to_string());
+        let done = self.mapped(&Raw::parse_head(value).map_err(bad)?, revision);
+        if done.as_ref().is_err_and(|reject| reject.code == BAD_ROW) {
+            // The row was taken unread: what is wrong may be wrong with the value around it.
+            return self.mapped(&Raw::parse(value).map_err(bad)?, revision);
+        }
+        done
+    }
+
+    fn mapped(&mut self, raw: &Raw<'_>, revision: u32) -> Result<(u64, &'static str), Reject> {
         self.buffer.clear();
-        let raw = Raw::parse(value).map_err(|e| Reject::new(BAD_RAW, e.to_string()))?;
         let version = messages::version_of(&raw.as_of, raw.seq, revision);
-        match raw.op {
+        match &raw.op {
             Op::Delete { reason } => {
-                write_delete(&mut self.buffer, &raw.as_of, raw.seq, &reason);
+                write_delete(&mut self.buffer, &raw.as_of, raw.seq, reason);
                 Ok((version, KIND_ABSENT))
             }
             Op::Upsert { line, row } => {
                 let mapped =
-                    self.mapper.map(row).map_err(|fault| refusal(&fault, &raw.file, line))?;
+                    self.mapper.map(row).map_err(|fault| refusal(&fault, &raw.file, *line))?;
                 let observed = Observed {
                     as_of: &raw.as_of,
                     seq: raw.seq,

@@ -40,11 +40,26 @@ pub fn apply<'a>(
     change: &Change<'a>,
 ) -> Result<Decision, Trouble> {
     match (change, previous) {
-        (Change::Observed(seen), None) => appeared(key, &Current::default(), seen),
+        (Change::Observed(seen), None) => {
+            let fields = Fields::parse(seen.listing).map_err(Trouble::Change)?;
+            appeared(key, &Current::default(), seen, &fields)
+        }
         (Change::Observed(seen), Some(previous)) => observed(key, previous, seen),
         (Change::Absent(stamp), None) => Ok(never_seen(key, stamp)),
         (Change::Absent(stamp), Some(previous)) => absent(key, previous, stamp),
         (Change::Command(command), _) => command::command(key, previous, command),
+    }
+}
+
+/// As [`apply`] for a listing of which nothing is known, given its fields where they were read with the change.
+pub(crate) fn first<'a>(
+    key: &str,
+    change: &Change<'a>,
+    fields: Option<Fields<'a>>,
+) -> Result<Decision, Trouble> {
+    match (change, fields) {
+        (Change::Observed(seen), Some(fields)) => appeared(key, &Current::default(), seen, &fields),
+        _ => apply(key, None, change),
     }
 }
 
@@ -87,7 +102,8 @@ fn observed<'a>(
         return Ok(Decision::nothing(Outcome::Stale, previous.version));
     }
     if previous.deleted {
-        return appeared(key, previous, seen);
+        let fields = Fields::parse(seen.listing).map_err(Trouble::Change)?;
+        return appeared(key, previous, seen, &fields);
     }
     let same = previous.stamp.is_some_and(|last| last.hash == seen.stamp.hash);
     match (same, standing) {
@@ -115,8 +131,8 @@ fn appeared<'a>(
     key: &str,
     previous: &Current<'a>,
     seen: &Observed<'a>,
+    fields: &Fields<'a>,
 ) -> Result<Decision, Trouble> {
-    let fields = Fields::parse(seen.listing).map_err(Trouble::Change)?;
     let version = previous.version + 1;
     // Version 0 was never there: it was only ever said to be absent.
     let (kind, whole) = match previous.version {
@@ -153,7 +169,7 @@ fn appeared<'a>(
         is_new_version: true,
         current: Some(current.write(key)),
         events: vec![(kind, told.write())],
-        media: media::wanted(version, &fields),
+        media: media::wanted(version, fields),
         answers: Vec::new(),
     })
 }

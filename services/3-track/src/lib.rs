@@ -13,6 +13,8 @@ mod layers;
 mod media;
 
 pub use answer::{Answer, CommandOutcome, Refusal};
+use apply::first;
+
 pub use apply::apply;
 pub use decision::{Decision, Outcome, Trouble};
 pub use glance::glance;
@@ -22,6 +24,7 @@ pub use messages::change::{ADDED_PREFIX, added_key};
 
 use dataflow::{Emit, Failure, Input, Out, Reject, Transform};
 use messages::change::Change;
+use messages::change::scan::Malformed;
 use messages::current::{Current, Head};
 use messages::topics;
 
@@ -47,13 +50,37 @@ impl Transform for Track {
         let key = std::str::from_utf8(record.key).ok().filter(|k| k.len() <= KEY_MAX);
         let key = key.ok_or_else(|| bad("the key is not UTF-8 of at most 512 bytes"))?;
         let value = record.value.ok_or_else(|| bad("a change must have a value"))?;
-        let change = Change::parse(value).map_err(|e| bad(e.to_string()))?;
         let state = out.state()?;
-        let decision = decide(key, state.as_deref(), &change)?;
+        let (change, decision) = judge(key, state.as_deref(), value)?;
         send(&decision, record.key, out);
         let is_replay = matches!(&change, Change::Observed(seen) if seen.stamp.revision > 1);
         count(&decision, record.meta.source, is_replay, out);
         Ok(())
+    }
+}
+
+/// The change, and the decision about it.
+fn judge<'a>(
+    key: &str,
+    state: Option<&[u8]>,
+    value: &'a [u8],
+) -> Result<(Change<'a>, Decision), Failure> {
+    let unread = |e: Malformed| bad(e.to_string());
+    if state.is_some() {
+        let change = Change::parse(value).map_err(unread)?;
+        let decision = decide(key, state, &change)?;
+        return Ok((change, decision));
+    }
+    // Of a listing that is not known yet every field will be looked at: they are read in the same pass.
+    let (change, fields) = Change::parse_with_fields(value).map_err(unread)?;
+    let decision = first(key, &change, fields).map_err(|trouble| troubled(key, trouble))?;
+    Ok((change, decision))
+}
+
+fn troubled(key: &str, trouble: Trouble) -> Failure {
+    match trouble {
+        Trouble::Change(e) => bad(e.to_string()).into(),
+        Trouble::State(_) => Failure::stop(format!("listing {key}: {trouble}; {RESTORE}")),
     }
 }
 
@@ -62,18 +89,14 @@ impl Transform for Track {
 /// # Errors
 /// `Reject` for a bad change, `Stop` for a state that cannot be read.
 pub fn decide(key: &str, state: Option<&[u8]>, change: &Change<'_>) -> Result<Decision, Failure> {
-    let held = |trouble| Failure::stop(format!("listing {key}: {trouble}; {RESTORE}"));
-    let unread = |e| held(Trouble::State(e));
+    let unread = |e| troubled(key, Trouble::State(e));
     if let Some(state) = state
         && let Some(decision) = glance(key, &Head::parse(state).map_err(unread)?, change)
     {
         return Ok(decision);
     }
     let previous = state.map(Current::parse).transpose().map_err(unread)?;
-    apply(key, previous.as_ref(), change).map_err(|trouble| match trouble {
-        Trouble::Change(e) => bad(e.to_string()).into(),
-        Trouble::State(_) => held(trouble),
-    })
+    apply(key, previous.as_ref(), change).map_err(|trouble| troubled(key, trouble))
 }
 
 /// What to do about a state that cannot be read.

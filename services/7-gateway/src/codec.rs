@@ -14,8 +14,9 @@ const PLAIN: u8 = 0;
 const RAW_MAX: usize = 256;
 /// Longest value that is read back, in bytes; a damaged length must not take the memory.
 pub(crate) const VALUE_MAX: usize = 16 << 20;
-/// zstd level: negative levels trade ratio for time; with a dictionary this one costs about 2 microseconds for each listing.
-const LEVEL: i32 = -1;
+/// zstd level. With a dictionary this one takes as long as the negative ones (2.6 microseconds for a listing of 1 KiB),
+/// and its result is a fifth smaller.
+const LEVEL: i32 = 1;
 /// Size of a trained dictionary, in bytes.
 const DICTIONARY_BYTES: usize = 32 << 10;
 

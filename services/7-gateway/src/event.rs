@@ -1,9 +1,10 @@
 //! What is kept of a `listing.events` value.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use messages::change::scan;
-use messages::fields::{Group, field};
+use messages::fields::{FIELDS, Field, Group};
 use messages::json::{write_name, write_str};
 
 /// Event types that `track` sends; any other is kept as `fields`, so that nothing is lost.
@@ -119,8 +120,22 @@ fn write_fields(out: &mut Vec<u8>, name: &str, fields: Option<&str>, whole: bool
 
 /// The fields of a whole listing that history keeps.
 fn keeps(name: &str) -> bool {
-    field(name).is_some_and(|f| matches!(f.group, Group::Price | Group::Status | Group::Assessment))
+    // Most fields are ruled out by their length alone.
+    KEPT.lengths >> name.len().min(127) & 1 == 1 && KEPT.names.contains(&name)
 }
+
+struct Kept {
+    names: Vec<&'static str>,
+    /// One bit for each length that a name has.
+    lengths: u128,
+}
+
+static KEPT: LazyLock<Kept> = LazyLock::new(|| {
+    let kept = |f: &&Field| matches!(f.group, Group::Price | Group::Status | Group::Assessment);
+    let names: Vec<_> = FIELDS.iter().filter(kept).map(|f| f.name).collect();
+    let lengths = names.iter().fold(0, |bits, name| bits | 1 << name.len().min(127));
+    Kept { names, lengths }
+});
 
 #[cfg(test)]
 mod tests {

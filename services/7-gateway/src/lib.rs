@@ -28,6 +28,7 @@ mod position;
 mod query;
 mod reader;
 mod record;
+mod rows;
 mod search;
 mod serve;
 mod served;

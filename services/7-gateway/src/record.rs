@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use messages::Decimal;
 
-use messages::change::scan::{object, string};
+use messages::change::scan::{Malformed, object_within, string};
 
 /// Degrees are kept as whole ten-millionths: about one centimetre.
 pub(crate) const E7: f64 = 1e7;
@@ -88,30 +88,40 @@ struct Money {
 
 /// Reads a `listing.current` value; `None` when it is not a JSON object with a version.
 pub(crate) fn parse(value: &[u8]) -> Option<Facts<'_>> {
-    let mut facts = Facts::default();
-    let mut version = None;
-    let mut listing = None;
-    object(std::str::from_utf8(value).ok()?, |name, raw| {
+    let (mut facts, mut version) = (Facts::default(), None);
+    let mut listing = Listing::default();
+    let within = |name, raw| {
+        listing.take(name, raw);
+        Ok(())
+    };
+    object_within(std::str::from_utf8(value).ok()?, "listing", within, |name, raw| {
         match name {
             "version" => version = raw.parse().ok(),
             "deleted" => facts.deleted = raw == "true",
-            "listing" => listing = Some(raw),
+            "listing" if !raw.starts_with('{') => {
+                return Err(Malformed::whole("the listing is no object"));
+            }
             _ => {}
         }
         Ok(())
     })
     .ok()?;
-    if let Some(listing) = listing {
-        read_listing(listing, &mut facts)?;
-    }
     facts.version = version?;
-    Some(facts)
+    Some(listing.facts(facts))
 }
 
-fn read_listing<'a>(listing: &'a str, facts: &mut Facts<'a>) -> Option<()> {
-    let mut money = Money::default();
-    let (mut latitude, mut longitude) = (None, None);
-    object(listing, |name, raw| {
+/// The fields of a listing while they are read.
+#[derive(Default)]
+struct Listing<'a> {
+    facts: Facts<'a>,
+    money: Money,
+    latitude: Option<i32>,
+    longitude: Option<i32>,
+}
+
+impl<'a> Listing<'a> {
+    fn take(&mut self, name: &str, raw: &'a str) {
+        let (facts, money) = (&mut self.facts, &mut self.money);
         match name {
             "StandardStatus" => facts.status = text(raw),
             "PropertyType" => facts.kind = text(raw),
@@ -126,18 +136,20 @@ fn read_listing<'a>(listing: &'a str, facts: &mut Facts<'a>) -> Option<()> {
             "TaxAssessedValue" => money.assessed = cents(raw),
             "BedroomsTotal" => facts.beds = count(raw),
             "BathroomsTotalInteger" => facts.baths = count(raw),
-            "Latitude" => latitude = degrees(raw, 90.0),
-            "Longitude" => longitude = degrees(raw, 180.0),
+            "Latitude" => self.latitude = degrees(raw, 90.0),
+            "Longitude" => self.longitude = degrees(raw, 180.0),
             "InternetEntireListingDisplayYN" => facts.show_listing = flag(raw),
             "InternetAddressDisplayYN" => facts.show_address = flag(raw),
             _ => {}
         }
-        Ok(())
-    })
-    .ok()?;
-    facts.place = latitude.zip(longitude);
-    set_price(&money, facts);
-    Some(())
+    }
+
+    fn facts(self, head: Facts<'a>) -> Facts<'a> {
+        let place = self.latitude.zip(self.longitude);
+        let mut facts = Facts { version: head.version, deleted: head.deleted, place, ..self.facts };
+        set_price(&self.money, &mut facts);
+        facts
+    }
 }
 
 /// The text of a string; empty for anything else.
@@ -232,9 +244,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_listing_is_refused() {
-        for value in
-            ["", "[]", "{", r#"{"deleted":false}"#, r#"{"version":1,"listing":{"a"}}"#, "\u{fffd}"]
-        {
+        for value in [
+            "",
+            "[]",
+            "{",
+            r#"{"deleted":false}"#,
+            r#"{"version":1,"listing":null}"#,
+            r#"{"version":1,"listing":{"a"}}"#,
+            "\u{fffd}",
+        ] {
             assert_eq!(parse(value.as_bytes()), None, "{value}");
         }
         assert_eq!(parse(b"\xff{}"), None);

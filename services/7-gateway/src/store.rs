@@ -18,10 +18,11 @@ use crate::columns::{
 use crate::display::Display;
 use crate::event::Event;
 use crate::record::{Basis, Facts};
+use crate::rows;
 use crate::text::{fold, signature};
 
 /// Version of the tables; a newer one is refused, an older one rebuilt from the topics.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
 /// Pages of the write-ahead log after which a commit copies them into the file: 32 MB. It bounds the log, and
 /// each page that a load writes twice meanwhile is copied once.
 const WAL_PAGES: i64 = 4000;
@@ -97,6 +98,7 @@ pub(crate) fn open(file: &Path) -> Result<Connection, StoreError> {
         drop_tables(&sql)?;
     }
     sql.execute_batch(TABLES)?;
+    sql.execute_batch(rows::TABLES)?;
     sql.pragma_update(None, "user_version", FORMAT)?;
     Ok(sql)
 }
@@ -321,11 +323,21 @@ pub(crate) fn feed_of(key: &str) -> &str {
     key.split_once(':').map_or("", |(feed, _)| feed)
 }
 
-/// Reads all columns back.
+/// Reads all columns back: from the packed rows, or where these do not fit from the table of listings.
 pub(crate) fn load(sql: &Connection, display: &Display) -> Result<Columns, StoreError> {
+    let last: Option<i64> = sql.query_row("SELECT max(id) FROM listing", [], |row| row.get(0))?;
+    let count = last.and_then(|id| usize::try_from(id + 1).ok()).unwrap_or(0).min(LISTINGS_MAX);
+    if let Some(columns) = rows::read(sql, display, count)? {
+        return Ok(columns);
+    }
+    let columns = load_listings(sql, display, count)?;
+    rows::rewrite(sql, display, &columns)?;
+    Ok(columns)
+}
+
+fn load_listings(sql: &Connection, display: &Display, count: usize) -> Result<Columns, StoreError> {
     let mut columns = Columns::default();
-    let count: Option<i64> = sql.query_row("SELECT max(id) FROM listing", [], |row| row.get(0))?;
-    columns.reserve(count.and_then(|n| usize::try_from(n).ok()).unwrap_or(0).min(LISTINGS_MAX));
+    columns.reserve(count);
     let mut statement = sql.prepare("SELECT * FROM listing ORDER BY id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -345,7 +357,8 @@ pub(crate) fn load(sql: &Connection, display: &Display) -> Result<Columns, Store
 
 /// Deletes all rows; the dictionary stays, it serves the next rows as well.
 pub(crate) fn clear(sql: &Connection) -> rusqlite::Result<()> {
-    for table in ["meta", "position", "counter", "listing", "value", "history"] {
+    let ours = ["meta", "position", "counter", "listing", "value", "history"];
+    for table in ours.into_iter().chain(rows::TABLE_NAMES) {
         sql.execute_batch(&format!("DELETE FROM {table}"))?;
     }
     Ok(())

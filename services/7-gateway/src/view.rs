@@ -18,6 +18,7 @@ use crate::columns::{Columns, LISTINGS_MAX, Row, key_hash};
 use crate::display::Display;
 use crate::event;
 use crate::record::{Facts, parse};
+use crate::rows::{self, Saved};
 use crate::store::{self, StoreError, Stored, Tables, WAITING};
 
 /// Listings after which a dictionary is trained on the first of them.
@@ -37,6 +38,8 @@ pub struct ListingView {
     sql: Connection,
     encoder: Encoder,
     trained: bool,
+    /// Names that are in the file.
+    saved: Saved,
     shared: Arc<Shared>,
 }
 
@@ -72,13 +75,16 @@ impl Counters {
 }
 
 impl ListingView {
-    /// Opens the view's file, or makes it. Reads the columns back: about a second for each million listings.
+    /// Opens the view's file, or makes it. Reads the columns back: a few tenths of a second for a million listings,
+    /// some seconds where what may be displayed has changed.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be used or was written by a newer program.
     pub fn open(file: &Path, display: Display) -> Result<Self, StoreError> {
         let sql = store::open(file)?;
-        let columns = RwLock::new(store::load(&sql, &display)?);
+        let columns = store::load(&sql, &display)?;
+        let saved = Saved::all(&columns.names);
+        let columns = RwLock::new(columns);
         let shared = Arc::new(Shared { file: file.to_owned(), display, columns });
         let newest = sql
             .query_row(
@@ -89,7 +95,7 @@ impl ListingView {
             .optional()?;
         let encoder =
             Encoder::new(newest.as_ref().map(|(number, bytes)| (*number, bytes.as_slice())))?;
-        Ok(Self { sql, encoder, trained: newest.is_some(), shared })
+        Ok(Self { sql, encoder, trained: newest.is_some(), saved, shared })
     }
 
     /// What a server needs to answer from this view, also while it is written.
@@ -125,28 +131,44 @@ impl ListingView {
             written.extend(write(&mut tables, listing)?);
         }
         drop(tables);
+        let rows = self.rows(&written);
+        let columns = self.shared.columns.read().unwrap_or_else(PoisonError::into_inner);
+        let saved = self.saved.write(&transaction, &columns.names)?;
+        rows::write(&transaction, &columns, &rows)?;
+        drop(columns);
         write_position(&transaction, deliveries, now_ms)?;
         write_counters(&transaction, &counters)?;
         transaction.commit()?;
-        self.publish(&written);
+        self.saved = saved;
+        self.publish(&rows);
         if !self.trained {
             self.train()?;
         }
         Ok(())
     }
 
-    /// Makes what was committed visible to searches.
-    fn publish(&self, written: &[Written<'_>]) {
+    /// What searches will see, in order of the ids. Names that are new get their numbers here: a name too many does
+    /// no harm when the transaction fails.
+    fn rows(&self, written: &[Written<'_>]) -> Vec<(u32, Row)> {
         let mut columns = self.shared.columns.write().unwrap_or_else(PoisonError::into_inner);
-        for one in written {
-            let row = match &one.stored {
-                Some(stored) => stored.row(&self.shared.display, &mut columns.names),
-                None => Row::waiting(one.hash),
-            };
-            if one.fresh {
-                columns.push(&row);
+        let display = &self.shared.display;
+        let mut row = |one: &Written<'_>| match &one.stored {
+            Some(stored) => stored.row(display, &mut columns.names),
+            None => Row::waiting(one.hash),
+        };
+        let mut rows: Vec<_> = written.iter().map(|one| (one.id, row(one))).collect();
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        rows
+    }
+
+    /// Makes what was committed visible to searches.
+    fn publish(&self, rows: &[(u32, Row)]) {
+        let mut columns = self.shared.columns.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, row) in rows {
+            if columns.get(*id).is_some() {
+                columns.put(*id, row);
             } else {
-                columns.put(one.id, &row);
+                columns.push(row);
             }
         }
     }
@@ -262,7 +284,6 @@ fn known(tables: &mut Tables<'_>, columns: &Columns, key: &str) -> Result<Option
 /// What one listing became.
 struct Written<'a> {
     id: u32,
-    fresh: bool,
     hash: u64,
     stored: Option<Stored<'a>>,
 }
@@ -273,7 +294,7 @@ fn write<'a>(
     listing: Touched<'a>,
 ) -> Result<Option<Written<'a>>, StoreError> {
     let Touched { key, id, fresh, current } = listing;
-    let written = |stored| Written { id, fresh, hash: key_hash(key), stored };
+    let written = |stored| Written { id, hash: key_hash(key), stored };
     let Some((facts, value, time_ms)) = current else {
         if !fresh {
             return Ok(None);
@@ -333,9 +354,11 @@ impl View for ListingView {
             let transaction = self.sql.unchecked_transaction()?;
             store::clear(&transaction)?;
             transaction.execute("INSERT INTO meta VALUES ('epoch', ?1)", [epoch.cast_signed()])?;
+            rows::begin(&transaction, &self.shared.display)?;
             transaction.commit()
         };
         clear().map_err(stop)?;
+        self.saved = Saved::default();
         *self.shared.columns.write().unwrap_or_else(PoisonError::into_inner) = Columns::default();
         Ok(())
     }

@@ -1,5 +1,6 @@
 /** How fresh knowledge about listings joins what is on screen. Pages of a search, refreshes and pushed changes all come through here. */
-import type { Pin, Summary } from './listing';
+import { priceOf } from './format';
+import type { MapAnswer, Pin, Summary } from './listing';
 
 export interface Merged {
   /** Keys whose shown listing became newer. */
@@ -39,6 +40,36 @@ export function changedPins(before: readonly Pin[], after: readonly Pin[]): stri
   const known = new Map(before.map((pin) => [pin.key, pin]));
   return after.flatMap((pin) => {
     const was = known.get(pin.key);
-    return was !== undefined && (was.price !== pin.price || was.status !== pin.status) ? [pin.key] : [];
+    return was !== undefined && ((was.price ?? null) !== (pin.price ?? null) || was.status !== pin.status) ? [pin.key] : [];
   });
 }
+
+/** A listing told by the stream but not in the list, or gone from it: what a map that was asked a moment ago may not know yet. */
+export interface Told {
+  listing: Summary | null;
+  at: number;
+}
+
+/** A map answer with what was told since it was asked for. Returns the same object where nothing differs. */
+export function withTold(answer: MapAnswer, told: ReadonlyMap<string, Told>, since: number): MapAnswer {
+  if (!answer.pins.some((pin) => told.has(pin.key))) return answer;
+  let differs = false;
+  const pins = answer.pins.flatMap((pin) => {
+    const news = told.get(pin.key);
+    if (news === undefined || news.at < since) return [pin];
+    const now = news.listing === null ? null : pinOf(news.listing);
+    if (now !== null && samePin(pin, now)) return [pin];
+    differs = true;
+    return now === null ? [] : [now];
+  });
+  return differs ? { ...answer, pins } : answer;
+}
+
+export function pinOf(listing: Summary): Pin | null {
+  if (listing.Longitude === undefined || listing.Latitude === undefined) return null;
+  const price = priceOf(listing);
+  const { ListingKey: key, Longitude: lon, Latitude: lat, StandardStatus: status } = listing;
+  return { key, lon, lat, price: price?.amount ?? null, ...(listing.Currency === undefined ? {} : { currency: listing.Currency }), ...(status === undefined ? {} : { status }) };
+}
+
+const samePin = (a: Pin, b: Pin): boolean => (a.price ?? null) === (b.price ?? null) && a.status === b.status && a.lon === b.lon && a.lat === b.lat;

@@ -24,7 +24,11 @@ export interface Filters {
   sort: Sort;
 }
 
+/** The search with its listings, or the flow for those who run it. */
+export type Place = 'search' | 'flow';
+
 export interface Route {
+  place: Place;
   /** The listing that is open over the search, by its key. */
   listing: string | null;
   filters: Filters;
@@ -102,6 +106,8 @@ export function formatFilters(filters: Filters): URLSearchParams {
   return params;
 }
 
+const flowPath = '/flow';
+
 const listingPath = /^\/listing\/(.+)$/;
 
 function keyOf(pathname: string): string | null {
@@ -116,7 +122,8 @@ function keyOf(pathname: string): string | null {
 
 export function parseRoute(pathname: string, search: string): Route {
   const params = new URLSearchParams(search);
-  return { listing: keyOf(pathname), filters: parseFilters(params), view: params.get('view') === 'map' ? 'map' : 'list' };
+  const place = pathname === flowPath ? 'flow' : 'search';
+  return { place, listing: keyOf(pathname), filters: parseFilters(params), view: params.get('view') === 'map' ? 'map' : 'list' };
 }
 
 /** A path and query for the address bar. Commas and colons stay readable, as both are legal there. */
@@ -124,8 +131,18 @@ export function formatRoute(route: Route): string {
   const params = formatFilters(route.filters);
   if (route.view !== 'list') params.set('view', route.view);
   const query = params.toString().replaceAll('%2C', ',');
+  if (route.place === 'flow') return flowPath;
   const path = route.listing === null ? '/' : `/listing/${encodeURIComponent(route.listing).replaceAll('%3A', ':')}`;
   return query === '' ? path : `${path}?${query}`;
+}
+
+/** What `/changes` is asked for: the listings of a search, one that is open besides, and what becomes of this device's commands. */
+export function formatSubscription(filters: Filters, listing: string | null, device: string | null): string {
+  const params = formatFilters({ ...filters, sort: noFilters.sort });
+  // A search without filters watches every listing already.
+  if (listing !== null && params.size > 0) params.set('listing', listing);
+  if (device !== null) params.set('device', device);
+  return params.toString();
 }
 
 /** How many filters narrow the search; the sort order narrows nothing. */

@@ -1,29 +1,12 @@
 // The page in a real browser: against the market made by code, or against the gateway that CONVEYANCE_URL names.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import { Market } from '../../dev/market.mjs';
 import { serve } from '../../dev/serve.mjs';
+import { desktop, launch, live, missing, phone, search, serious, total, visit as visitAt } from './browser.mjs';
 
-const browserPath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 const given = process.env['CONVEYANCE_URL'];
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-const arguments_ = [
-  '--no-sandbox', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
-];
-
-const missing = !existsSync(browserPath)
-  ? `there is no browser at ${browserPath}; install Chromium or name one in CHROMIUM`
-  : given === undefined && !existsSync(fileURLToPath(new URL('../../dist/index.html', import.meta.url)))
-    ? 'the page is not built; run npm run build'
-    : null;
-if (missing !== null) console.log(`Browser tests are skipped: ${missing}.`);
 const skip = missing ?? false;
-
 const made = { skip: missing ?? (given === undefined ? false : 'needs the market made by code') };
 
 /** @type {import('playwright-core').Browser} */
@@ -39,7 +22,7 @@ before(async () => {
   if (missing !== null) return;
   market = new Market();
   server = given === undefined ? await serve({ market, failing: (pathname) => failing(pathname) }) : { url: given.replace(/\/$/, ''), stop: async () => undefined };
-  browser = await chromium.launch({ executablePath: browserPath, args: arguments_ });
+  browser = await launch();
 });
 
 after(async () => {
@@ -47,36 +30,8 @@ after(async () => {
   await server?.stop();
 });
 
-const desktop = { width: 1440, height: 900 };
-const phone = { width: 390, height: 844 };
-
-/**
- * Opens the page, hands it to the check, and then asks that the browser had nothing to complain about.
- * @param {string} path
- * @param {{ viewport?: typeof desktop, colorScheme?: 'light' | 'dark', complaints?: RegExp }} options
- * @param {(page: import('playwright-core').Page) => Promise<void>} check
- */
-async function visit(path, { viewport = desktop, colorScheme = 'light', complaints }, check) {
-  const context = await browser.newContext({ viewport, colorScheme });
-  const page = await context.newPage();
-  /** @type {string[]} */
-  const said = [];
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && said.push(message.text()));
-  page.on('pageerror', (error) => said.push(String(error)));
-  await page.goto(server.url + path);
-  try {
-    await check(page);
-    assert.deepEqual(said.filter((text) => complaints === undefined || !complaints.test(text)), []);
-  } finally {
-    await context.close();
-  }
-}
-
-/** @param {import('playwright-core').Page} page */
-const search = (page) => page.evaluate(() => location.pathname + decodeURIComponent(location.search));
-
-/** @param {import('playwright-core').Page} page */
-const total = async (page) => Number((await page.locator('.list h1').innerText()).replace(/\D/g, ''));
+/** @param {string} path @param {Parameters<typeof visitAt>[2]} options @param {Parameters<typeof visitAt>[3]} check */
+const visit = (path, options, check) => visitAt(browser, server.url + path, options, check);
 
 test('the list is there before the map library', { skip }, async () => {
   await visit('/', {}, async (page) => {
@@ -193,9 +148,9 @@ test('moving the map moves the search', made, async () => {
 test('what changes while one looks is told without moving the list', made, async () => {
   await visit('/', {}, async (page) => {
     await page.locator('.card').first().waitFor();
+    await live(page);
     const first = await page.locator('.card').first().getAttribute('data-key');
     const added = market.step(0, Date.now() + 1000);
-    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
     const news = page.getByRole('button', { name: '1 new above' });
     await news.waitFor();
     assert.equal(await page.locator('.card').first().getAttribute('data-key'), first);
@@ -257,11 +212,7 @@ for (const [name, path, viewport, colorScheme, ready] of /** @type {const} */ ([
       await page.locator(ready).first().waitFor();
       await page.locator('.card').first().waitFor();
       await page.waitForTimeout(250);
-      await page.evaluate(axe);
-      // @ts-expect-error axe has put itself there just now.
-      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-      const serious = violations.filter((/** @type {{ impact: string }} */ { impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(serious.map((/** @type {any} */ v) => `${v.id}: ${v.nodes.map((/** @type {any} */ n) => n.target + ' ' + n.failureSummary).join('; ')}`), []);
+      assert.deepEqual(await serious(page), []);
     });
   });
 

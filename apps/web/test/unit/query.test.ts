@@ -15,8 +15,8 @@ describe('a route survives the address bar', () => {
     ['/?city=Montr%C3%A9al&feed=demo-mls', { listing: null, filters: filters({ city: 'Montréal', feed: 'demo-mls' }), view: 'list' }],
   ] as const)('%s', (address, route) => {
     const url = new URL(address, 'http://localhost');
-    expect(parseRoute(url.pathname, url.search)).toEqual(route);
-    expect(formatRoute(route)).toBe(address);
+    expect(parseRoute(url.pathname, url.search)).toEqual({ place: 'search', ...route });
+    expect(formatRoute({ place: 'search', ...route })).toBe(address);
   });
 });
 

@@ -30,30 +30,9 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`Malformed`] when it is not an object with plain, distinct names in byte order.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let mut list: Vec<Field<'a>> = Vec::with_capacity(48);
-        let mut last = "";
-        let mut bytes = 1;
-        scan::object(text, |name, value| {
-            if !is_name(name) {
-                return Err(Malformed::whole("a field name has other than letters, digits and _"));
-            }
-            if name <= last {
-                return Err(Malformed::whole(
-                    "fields are not in byte order of their names, or one is there twice",
-                ));
-            }
-            if list.len() == FIELDS_MAX {
-                return Err(Malformed::whole("a listing has more than 1,000 fields"));
-            }
-            last = name;
-            if value != "null" {
-                bytes += name.len() + value.len() + 4;
-                list.push((name, value));
-            }
-            Ok(())
-        })?;
-        let written = if list.is_empty() { 2 } else { bytes };
-        Ok(Self { verbatim: (written == text.len()).then_some(text), list })
+        let mut reading = Reading::default();
+        scan::object(text, |name, value| reading.take(name, value))?;
+        Ok(reading.finish(text))
     }
 
     /// Fields that are in order of their names already; nulls are left out.
@@ -103,6 +82,50 @@ impl<'a> Fields<'a> {
         }
         list.extend(below);
         Fields::of_sorted(list)
+    }
+}
+
+/// Fields while they are read.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    list: Vec<Field<'a>>,
+    last: &'a str,
+    bytes: usize,
+}
+
+impl Default for Reading<'_> {
+    fn default() -> Self {
+        // Less than every name. (Not empty: the address of an empty text is no memory, which some processors punish.)
+        Self { list: Vec::with_capacity(48), last: "!", bytes: 1 }
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// The next member of the listing.
+    pub(super) fn take(&mut self, name: &'a str, value: &'a str) -> Result<(), Malformed> {
+        if !is_name(name) {
+            return Err(Malformed::whole("a field name has other than letters, digits and _"));
+        }
+        if name <= self.last {
+            return Err(Malformed::whole(
+                "fields are not in byte order of their names, or one is there twice",
+            ));
+        }
+        if self.list.len() == FIELDS_MAX {
+            return Err(Malformed::whole("a listing has more than 1,000 fields"));
+        }
+        self.last = name;
+        if value != "null" {
+            self.bytes += name.len() + value.len() + 4;
+            self.list.push((name, value));
+        }
+        Ok(())
+    }
+
+    /// All of them, of the listing that was `text`.
+    pub(super) fn finish(self, text: &'a str) -> Fields<'a> {
+        let written = if self.list.is_empty() { 2 } else { self.bytes };
+        Fields { verbatim: (written == text.len()).then_some(text), list: self.list }
     }
 }
 

@@ -47,6 +47,40 @@ pub fn object<'a>(
     scan.end()
 }
 
+/// As [`object`], and on the way also `within` with the members of the member `inner`, where that is an object.
+/// They come before `inner` itself. One pass reads what else would take two.
+///
+/// # Errors
+/// As [`object`]; also what `within` returns.
+pub fn object_within<'a>(
+    text: &'a str,
+    inner: &str,
+    mut within: impl FnMut(&'a str, &'a str) -> Result<(), Malformed>,
+    mut each: impl FnMut(&'a str, &'a str) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut scan = Scan { text, at: 0 };
+    scan.space();
+    scan.eat(b'{', "a JSON object must begin with {")?;
+    scan.members(b'}', |scan| {
+        let name = scan.name()?;
+        scan.space();
+        let from = scan.at;
+        if name == inner && scan.peek() == Some(b'{') {
+            scan.at += 1;
+            scan.members(b'}', |scan| {
+                let name = scan.name()?;
+                let value = scan.value(2)?;
+                within(name, value)
+            })?;
+        } else {
+            scan.skip(1)?;
+        }
+        let value = scan.slice(from)?;
+        each(name, value)
+    })?;
+    scan.end()
+}
+
 /// As [`object`], for the members at the beginning whose names are in `names`. Returns what is left, from the
 /// first other name on, unread; it is empty when there is no other.
 ///

@@ -80,10 +80,26 @@ impl<'a> Scan<'a> {
     }
 
     pub(super) fn member(&mut self, depth: usize) -> Result<(Cow<'a, str>, Value<'a>), JsonError> {
+        let name = self.name()?;
+        Ok((name, self.value(depth)?))
+    }
+
+    /// A member's name, and the colon after it.
+    pub(super) fn name(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let name = self.string()?;
         self.space();
         self.expect(b':', "`:`")?;
-        Ok((name, self.value(depth)?))
+        Ok(name)
+    }
+
+    /// All that is left, without the bracket that must end it.
+    pub(super) fn rest_of_object(&self) -> Result<&'a str, JsonError> {
+        const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+        let rest = self.text.get(self.at..).unwrap_or_default().trim_matches(SPACE);
+        match rest.strip_suffix('}') {
+            Some(rest) => Ok(rest.trim_end_matches(SPACE)),
+            None => Err(JsonError { at: self.text.len(), expected: "the end of the object" }),
+        }
     }
 
     pub(super) fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {

@@ -6,6 +6,8 @@
     reason = "a broken promise ends the test"
 )]
 
+mod refusals;
+mod state;
 mod support;
 
 use std::sync::{Arc, Mutex};

@@ -1,35 +1,75 @@
 //! A broker for the tests, and buses on it with topics of their own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bus_kafka::{KafkaBus, KafkaConfig};
 use dataflow::{Board, Flow, SystemClock};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Where the broker is: the one that the environment names, or one that is started for this run.
+/// A broker: its listener for all, and the one that asks who is there.
+struct Broker {
+    open: String,
+    sasl: String,
+}
+
 #[allow(clippy::disallowed_methods, reason = "the set-up of the tests names the broker here")]
+fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(|| {
+        let named = |name: &str| std::env::var(name).ok();
+        match (named("CONVEYANCE_TEST_KAFKA"), named("CONVEYANCE_TEST_KAFKA_SASL")) {
+            (Some(open), Some(sasl)) => Broker { open, sasl },
+            _ => start(),
+        }
+    })
+}
+
+/// Where the broker is: the one that the environment names, or one that is started for this run.
 pub(crate) fn brokers() -> &'static str {
-    static BROKERS: OnceLock<String> = OnceLock::new();
-    BROKERS.get_or_init(|| std::env::var("CONVEYANCE_TEST_KAFKA").unwrap_or_else(|_| start()))
+    &broker().open
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kafka/broker")
+/// The same, for those who say who they are.
+pub(crate) fn sasl_brokers() -> &'static str {
+    &broker().sasl
 }
 
-/// Starts a cluster that outlives this process: the next start makes a fresh one in its place.
-fn start() -> String {
-    let run = |argument: &str| {
-        let output = Command::new(script()).arg(argument).output().expect("the script runs");
+/// Starts a broker that outlives this process: the next start makes a fresh one in its place.
+fn start() -> Broker {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kafka/broker");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&script).args(arguments).output().expect("the script runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
-    run("start");
-    run("address")
+    run(&["start", "--sasl"]);
+    Broker { open: run(&["address"]), sasl: run(&["sasl-address"]) }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for one answer of the admin client, which offers only futures.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 /// A place in the cluster that no other test uses, with a folder for state.

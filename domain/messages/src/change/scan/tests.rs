@@ -52,6 +52,52 @@ fn objects_are_split_or_refused() {
     }
 }
 
+type Members<'a> = Vec<(&'a str, &'a str)>;
+
+/// What one pass over two levels finds: the members of `a`, then those around it.
+fn two_levels(text: &str) -> Result<(Members<'_>, Members<'_>), Malformed> {
+    let (mut within, mut around) = (Vec::new(), Vec::new());
+    let inner = |name, value| {
+        within.push((name, value));
+        Ok(())
+    };
+    object_within(text, "a", inner, |name, value| {
+        around.push((name, value));
+        Ok(())
+    })?;
+    Ok((within, around))
+}
+
+#[test]
+fn one_pass_over_two_levels_finds_what_two_passes_do() {
+    for text in [
+        "{}",
+        r#"{"a":{}}"#,
+        r#"{"b":1,"a":{"x":1,"y":{"a":[2]}},"c":{"x":3}}"#,
+        r#" { "a" : { "x" : "}" , "z":null } , "b" : "\"" } "#,
+        r#"{"a":[1],"b":2}"#,
+        r#"{"a":null}"#,
+        r#"{"a":{"x":1}"#,
+        r#"{"a":{"x"}}"#,
+        r#"{"a":{"x":1,}}"#,
+        r#"{"a":{"x":01}}"#,
+        r#"{"a":{}}}"#,
+        "[]",
+    ] {
+        let expect = members(text).map(|around| {
+            let a = around.iter().rev().find(|(name, _)| *name == "a").map(|(_, value)| *value);
+            (a.and_then(|a| members(a).ok()).unwrap_or_default(), around)
+        });
+        assert_eq!(two_levels(text), expect, "{text}");
+    }
+    let deep =
+        |levels: usize| format!(r#"{{"a":{}1{}}}"#, r#"{"x":"#.repeat(levels), "}".repeat(levels));
+    for levels in [1, 30, 31, 32, 33] {
+        let text = deep(levels);
+        assert_eq!(two_levels(&text).is_ok(), members(&text).is_ok(), "{levels} levels");
+    }
+}
+
 #[test]
 fn the_beginning_is_read_and_the_rest_is_left() {
     for (text, read, rest) in [
