@@ -44,7 +44,7 @@ pub use flow_state::{
     Direction, Distribution, EdgeState, FlowState, Freshness, History, Process, ServiceState,
     TopicState, Undone,
 };
-pub use fuzz::{fuzz_query, fuzz_stored_value};
+pub use fuzz::{fuzz_command, fuzz_query, fuzz_stored_value};
 pub use http::{Explain, Gateway};
 pub use live::{Live, LiveView};
 pub use openapi::openapi;

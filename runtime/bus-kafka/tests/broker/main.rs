@@ -9,6 +9,7 @@
 mod refusals;
 mod state;
 mod support;
+mod takeover;
 
 use std::sync::{Arc, Mutex};
 
