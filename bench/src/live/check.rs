@@ -30,13 +30,13 @@ const PACE: Duration = Duration::from_millis(6);
 const STAY_MS: u64 = 60;
 /// Longest time that everything may take to come to rest.
 const REST: Duration = Duration::from_secs(60);
-/// Prices below this are small ones; commands switch between small and large.
-const SMALL: u64 = 5_000;
+/// Commands switch between prices up to this, which no home and no rent has, and large ones.
+const SMALL: u64 = 500;
 
 /// What clients watch; the marker is added to each.
 const FILTERS: [&str; 4] = [
     "price_min=100000000",
-    "price_max=5000",
+    "price_max=500",
     "box=-170,15,-50,75&price_min=100000000",
     "status=Active&beds_min=2&price_min=100000000",
 ];
@@ -138,7 +138,9 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
         })
         .await
         .context("some clients never saw the marker")??;
-        if arguments.broken && !counts.wrong.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        if arguments.broken
+            && !counts.wrong.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        {
             break;
         }
     }
@@ -174,8 +176,8 @@ async fn race(
         }
         let at = usize::try_from(chance.below(keys.len() as u64))?;
         let Some(key) = keys.get(at) else { continue };
-        let base = if chance.below(2) == 0 { PRICE } else { SMALL / 5 };
-        commander.try_price(&mut tasks, key, base + n % (SMALL / 2));
+        let base = if chance.below(2) == 0 { PRICE } else { 1 };
+        commander.try_price(&mut tasks, key, base + n % SMALL);
         tokio::time::sleep(PACE).await;
         while let Some(done) = tasks.try_join_next() {
             done??;
@@ -341,7 +343,10 @@ impl Client {
     }
 
     async fn compare(&mut self) {
-        let Ok(mut truth) = list(self.address, self.filter()).await else { return };
+        let mut truth = match list(self.address, self.filter()).await {
+            Ok(truth) => truth,
+            Err(error) => return self.counts.wrong(format!("nothing to compare with: {error:#}")),
+        };
         truth.remove(&self.marker);
         if self.model != truth {
             let missing = truth.iter().find(|(key, version)| self.model.get(*key) != Some(version));

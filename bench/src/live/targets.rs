@@ -110,9 +110,7 @@ impl Commander {
     pub(crate) fn send(&self, tasks: &mut JoinSet<Result<()>>, key: &str) {
         let (number, version) = self.next(key);
         let (commander, key) = (self.clone(), key.to_owned());
-        tasks.spawn(async move {
-            commander.carry((number, PRICE + number), &key, version).await
-        });
+        tasks.spawn(async move { commander.carry((number, PRICE + number), &key, version).await });
     }
 
     /// As `send`, with that price, to a server that may be dead.
@@ -152,12 +150,16 @@ impl Commander {
                 before = told;
             }
         };
-        tokio::time::timeout(patience, done).await.context("commands that were taken have no answer")
+        tokio::time::timeout(patience, done)
+            .await
+            .context("commands that were taken have no answer")
     }
 
     /// Changes a listing, and waits until that is known; the version it has then.
     pub(crate) async fn mark(&self, key: &str, patience: Duration) -> Result<u64> {
         let from = self.book(|book| book.versions.get(key).copied().unwrap_or(0));
+        // Connections to a server that died are of no use.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut tasks = JoinSet::new();
         self.send(&mut tasks, key);
         tasks.join_next().await.context("a task")???;
