@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Arguments;
 use super::server::{Market, Server};
-use super::targets::{Commander, DEVICE, PRICE, find};
+use super::targets::{Commander, DEVICE, find};
 use super::watcher::open;
 use super::wire::{Connection, Event, Events};
 use crate::power::chance::Chance;
@@ -30,8 +30,6 @@ const PACE: Duration = Duration::from_millis(6);
 const STAY_MS: u64 = 60;
 /// Longest time that everything may take to come to rest.
 const REST: Duration = Duration::from_secs(60);
-/// Commands switch between prices up to this, which no home and no rent has, and large ones.
-const SMALL: u64 = 500;
 
 /// What clients watch; the marker is added to each.
 const FILTERS: [&str; 4] = [
@@ -176,8 +174,7 @@ async fn race(
         }
         let at = usize::try_from(chance.below(keys.len() as u64))?;
         let Some(key) = keys.get(at) else { continue };
-        let base = if chance.below(2) == 0 { PRICE } else { 1 };
-        commander.try_price(&mut tasks, key, base + n % SMALL);
+        commander.try_send(&mut tasks, key, chance.below(2) == 0);
         tokio::time::sleep(PACE).await;
         while let Some(done) = tasks.try_join_next() {
             done??;
