@@ -59,6 +59,11 @@ pub(crate) enum Command {
     /// Messages that could not be used, each with its reason.
     #[command(subcommand, after_help = "Example: conveyance dead-letters list --service normalize")]
     DeadLetters(DeadLetters),
+    /// Records of a topic as they are, one JSON object on each line, partition by partition.
+    #[command(
+        after_help = "Example: conveyance records listing.events --key king-county:7129300520"
+    )]
+    Records(Records),
     /// Send the archive of raw rows through today's mapping; what comes out different is a `corrected` event.
     #[command(
         after_help = "Example: conveyance replay --feed calgary   (then run `conveyance up` or `load`, if nothing runs)"
@@ -289,6 +294,28 @@ pub(crate) enum DeadLetters {
     },
 }
 
+/// Arguments of `records`.
+#[derive(Debug, Args)]
+pub(crate) struct Records {
+    /// The topic.
+    pub(crate) topic: String,
+    /// Which data.
+    #[command(flatten)]
+    pub(crate) on: On,
+    /// Only of this key.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Only this partition.
+    #[arg(long)]
+    pub(crate) partition: Option<u16>,
+    /// The first offset of it.
+    #[arg(long, default_value_t = 0, requires = "partition")]
+    pub(crate) from: u64,
+    /// At most so many.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    pub(crate) limit: u64,
+}
+
 /// `feeds`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FeedsCommand {
@@ -304,9 +331,9 @@ pub(crate) enum FeedsCommand {
     },
     /// Say that the deletes of a snapshot, held because there are so many, are right.
     Confirm {
-        /// Which data.
+        /// Which data; on Kafka the folder of `run ingest` below its --state, which ends in -own.
         #[command(flatten)]
-        on: On,
+        folder: Folder,
         /// The feed.
         feed: String,
         /// The snapshot, as the report names it.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dataflow::bus::Bus;
@@ -19,7 +20,7 @@ use ingest::Confirmations;
 
 use crate::flow::{GATEWAY, INGEST, NORMALIZE, TRACK};
 use crate::log::Log;
-use crate::observe::{self, Freshness, Observer, Seen, Timed};
+use crate::observe::{Freshness, Observer, Seen, Timed};
 use crate::tools::Tools;
 use crate::wiring::Wiring;
 use loops::{Shared, run_sources, run_view, run_worker};
@@ -137,18 +138,18 @@ impl Engine {
         }
     }
 
-    /// Starts to look at everything once a second; what was seen last is in what comes back.
+    /// Starts to look at everything again and again; what was seen last is in what comes back.
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub(crate) fn observe(&mut self, tools: Tools) -> Result<Seen> {
+    pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
         // So that there is something to see from the beginning.
         observer.look(SystemClock.now_ms())?;
         self.spawn("observer", move |shared| {
             while !shared.stopping() {
-                shared.sleep(observe::LOOK);
+                shared.sleep(every);
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
                 drop(observer.look(SystemClock.now_ms()));
             }

@@ -73,6 +73,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             anyhow::ensure!(all == ids.is_empty(), "name dead letters by id, or say --all");
             show(&on, &Request::Redrive { ids, service }, print::value)
         }
+        Command::Records(args) => records(&args).map(|()| ExitCode::SUCCESS),
         Command::Replay { on, feed } => show(&on, &Request::Replay { feed }, print::value),
         Command::Explain { on, key } => show(&on, &Request::Explain { key }, print::explain),
         Command::Check(on) => {
@@ -87,12 +88,38 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             args.on.folder.print(&value, print::doctor);
             Ok(well_or_not(&value))
         }
-        Command::Feeds(FeedsCommand::Confirm { on, feed, snapshot }) => {
+        Command::Feeds(FeedsCommand::Confirm { folder, feed, snapshot }) => {
+            let on = cli::On { folder, kafka: kafka::KafkaArgs::default() };
             show(&on, &Request::Confirm { feed, snapshot }, print::value)
         }
         Command::Feeds(FeedsCommand::Check { pack, file, json }) => {
             let well = load::check_pack(&pack, file.as_deref(), json)?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WELL) })
+        }
+    }
+}
+
+/// Page by page, so that memory holds one page, whatever the topic holds.
+fn records(args: &cli::Records) -> Result<()> {
+    let ask = asker(&args.on)?;
+    let (mut partition, mut from, mut left) = (args.partition.unwrap_or(0), args.from, args.limit);
+    loop {
+        let (topic, key) = (args.topic.clone(), args.key.clone());
+        let page = ask(&Request::Records { topic, partition, from, key })?;
+        for record in page.get("records").and_then(Value::as_array).into_iter().flatten() {
+            if left == 0 {
+                return Ok(());
+            }
+            print::line(record);
+            left -= 1;
+        }
+        let partitions = page.get("partitions").and_then(Value::as_u64).unwrap_or(0);
+        match page.get("next").and_then(Value::as_u64) {
+            Some(next) => from = next,
+            None if args.partition.is_some() || u64::from(partition) + 1 >= partitions => {
+                return Ok(());
+            }
+            None => (partition, from) = (partition + 1, 0),
         }
     }
 }
@@ -111,17 +138,35 @@ fn show(on: &cli::On, request: &Request, print: fn(&Value)) -> Result<ExitCode> 
 }
 
 fn answer(on: &cli::On, request: &Request) -> Result<Value> {
-    if on.is_kafka() { answer_on_kafka(on, request) } else { answer_in(&on.folder.data(), request) }
+    asker(on)?(request)
 }
 
-/// Asks the process that holds the folder, or opens the folder's log itself.
-fn answer_in(dir: &Path, request: &Request) -> Result<Value> {
-    if let Some(value) = socket::ask(dir, request)? {
-        return Ok(value);
+type Ask = Box<dyn Fn(&Request) -> Result<Value>>;
+
+/// Whoever can answer: Kafka, the process that holds the data folder, or the folder's log opened here.
+fn asker(on: &cli::On) -> Result<Ask> {
+    if on.is_kafka() {
+        let tools = on_kafka(on)?;
+        return Ok(Box::new(move |request| tools.answer(request)));
     }
+    let dir = on.folder.data();
+    let opened = std::cell::OnceCell::new();
+    Ok(Box::new(move |request| {
+        if opened.get().is_none() {
+            if let Some(value) = socket::ask(&dir, request)? {
+                return Ok(value);
+            }
+            drop(opened.set(in_folder(&dir, request)?));
+        }
+        opened.get().context("the log is not open: this is a bug")?.answer(request)
+    }))
+}
+
+/// Opens the log of a folder that no process holds.
+fn in_folder(dir: &Path, request: &Request) -> Result<Tools> {
     if matches!(request, Request::Confirm { .. }) {
         anyhow::bail!(
-            "nothing runs on {}: start `conveyance up` there, which reports what is held",
+            "nothing runs on {}: start `conveyance up` (or `run ingest`) there, which reports what is held",
             dir.display()
         );
     }
@@ -136,19 +181,15 @@ fn answer_in(dir: &Path, request: &Request) -> Result<Value> {
     } else {
         log::open_read_only(dir, &flow).context("cannot open the log")?
     };
-    tools_on(bus, flow, dir, Board::default()).answer(request)
+    Ok(tools_on(bus, flow, dir, Board::default()))
 }
 
-fn answer_on_kafka(on: &cli::On, request: &Request) -> Result<Value> {
+fn on_kafka(on: &cli::On) -> Result<Tools> {
     let config = on.kafka.config()?;
-    anyhow::ensure!(
-        !matches!(request, Request::Confirm { .. }),
-        "deletes are confirmed where `conveyance run ingest` runs: --data names the folder that ends in ingest-own below its --state"
-    );
     let (flow, board) = (Arc::new(flow::table()), Board::default());
-    let dir = config.state_dir.clone();
+    let dir = run::folder(flow::GATEWAY, &config);
     let bus = log::connect(config, &flow, board.clone())?;
-    tools_on(bus, flow, &dir, board).answer(request)
+    Ok(tools_on(bus, flow, &dir, board))
 }
 
 fn tools_on(bus: Arc<dyn log::Log>, flow: Arc<Flow>, dir: &Path, board: Board) -> Tools {

@@ -27,6 +27,8 @@ pub(crate) use timed::{Freshness, Timed};
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 /// A look older than this means that the log does not answer.
 const FRESH_MS: i64 = 15_000;
+/// Looks between two countings of instances.
+const INSTANCES_EVERY: u32 = 5;
 /// Seconds that the history reaches back.
 const HISTORY_SECONDS: usize = 60;
 
@@ -63,6 +65,7 @@ pub(crate) struct Observer {
     tools: Tools,
     freshness: Freshness,
     instances: BTreeMap<String, u32>,
+    looks: u32,
     seen: Seen,
     letters: Letters,
     appended: HashMap<String, Series>,
@@ -82,6 +85,7 @@ impl Observer {
             tools,
             freshness,
             instances,
+            looks: 0,
             seen: Seen::default(),
             appended: HashMap::new(),
             done: HashMap::new(),
@@ -100,6 +104,14 @@ impl Observer {
     /// When the log cannot be read; the last look stays.
     pub(crate) fn look(&mut self, now_ms: i64) -> Result<()> {
         let backlog = self.tools.bus.backlog()?;
+        if self.looks.is_multiple_of(INSTANCES_EVERY) {
+            // Where instances are separate processes, the bus knows them all.
+            let all = self.tools.bus.instances()?.into_iter();
+            self.instances.extend(
+                all.map(|i| (i.service, u32::try_from(i.members.len()).unwrap_or(u32::MAX))),
+            );
+        }
+        self.looks = self.looks.wrapping_add(1);
         let topics = self.topics(now_ms)?;
         self.note_done(&backlog, now_ms);
         self.letters.read_on(&*self.tools.bus)?;

@@ -270,9 +270,13 @@ pub(crate) fn check(value: &Value) {
     let (listings, events, differences) =
         (number(value, "listings"), number(value, "events"), number(value, "differences"));
     if differences == 0 {
-        out!(
-            "well: {listings} listings; {events} events fold to exactly them, and the views hold the same"
-        );
+        let views = match value.get("views").and_then(Value::as_bool) {
+            Some(false) => {
+                "there are no views here to compare: ask where a gateway runs, with its --state"
+            }
+            _ => "the views hold the same",
+        };
+        out!("well: {listings} listings; {events} events fold to exactly them, and {views}");
         return;
     }
     out!("{differences} differences over {listings} listings and {events} events; the first:");

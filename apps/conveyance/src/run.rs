@@ -20,12 +20,14 @@ use crate::flow::{GATEWAY, INGEST, TRACK};
 use crate::observe::Seen;
 use crate::tools::Tools;
 use crate::wiring::{Reading, Wiring};
-use crate::{ending, log, operate, print, socket, tokens};
+use crate::{ending, log, observe, operate, print, socket, tokens};
 
 /// Time between two looks for new files.
 const WATCH_MS: u64 = 500;
 /// A process that is told to stop is gone after this time: supervisors wait ten seconds.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// Time between two looks at the flow in a process that only tells Prometheus.
+const LOOK_FOR_METRICS: Duration = Duration::from_secs(5);
 /// Time between two looks at whether a one-shot load is over.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -55,7 +57,9 @@ async fn serve(args: &Run, config: KafkaConfig) -> Result<ExitCode> {
         tokens::check_address(args.listen, &access)?;
     }
     let (mut engine, tools) = start(args, &config)?;
-    let seen = engine.observe(tools.clone())?;
+    // What a look costs is asked of the brokers: only the page needs it each second.
+    let every = if page.is_some() { observe::LOOK } else { LOOK_FOR_METRICS };
+    let seen = engine.observe(tools.clone(), every)?;
     print::say(&format!(
         "{} works on Kafka at {}; /livez, /readyz and /metrics at http://{}",
         args.service,
@@ -103,7 +107,9 @@ fn start(args: &Run, config: &KafkaConfig) -> Result<(Engine, Tools)> {
     let wiring = wiring(args)?;
     let board = Board::default();
     let bus = log::connect(config.clone(), &crate::flow::table(), board.clone())?;
-    let dir = folder(args, config)?;
+    let dir = folder(&args.service, config);
+    std::fs::create_dir_all(&dir)
+        .with_context(|| format!("cannot make {}: --state names another folder", dir.display()))?;
     let engine = Engine::start(bus, board, &[args.service.as_str()], (&dir, &wiring))?;
     let tools = engine.tools(&dir);
     if args.service == INGEST {
@@ -113,16 +119,11 @@ fn start(args: &Run, config: &KafkaConfig) -> Result<(Engine, Tools)> {
     Ok((engine, tools))
 }
 
-/// Where the service keeps what is its own: the read model, the socket.
-fn folder(args: &Run, config: &KafkaConfig) -> Result<PathBuf> {
-    let name = match config.slot {
-        Some(slot) => format!("{}{}-{slot}-own", config.prefix, args.service),
-        None => format!("{}{}-own", config.prefix, args.service),
-    };
-    let dir = config.state_dir.join(name);
-    std::fs::create_dir_all(&dir)
-        .with_context(|| format!("cannot make {}: --state names another folder", dir.display()))?;
-    Ok(dir)
+/// Where a service keeps what is its own: the read model, the socket.
+#[must_use]
+pub(crate) fn folder(service: &str, config: &KafkaConfig) -> PathBuf {
+    let slot = config.slot.map(|slot| format!("-{slot}")).unwrap_or_default();
+    config.state_dir.join(format!("{}{service}{slot}-own", config.prefix))
 }
 
 fn wiring(args: &Run) -> Result<Wiring> {

@@ -6,6 +6,7 @@ mod dead_letters;
 mod doctor;
 mod explain;
 mod lag;
+mod records;
 mod replay;
 
 use std::path::PathBuf;
@@ -55,6 +56,17 @@ pub(crate) enum Request {
     },
     /// Recomputes and compares.
     Check,
+    /// Records of a topic as they are.
+    Records {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u16,
+        /// The first offset.
+        from: u64,
+        /// Only of this key.
+        key: Option<String>,
+    },
     /// Looks for what is wrong.
     Doctor {
         /// Seconds between two looks.
@@ -106,6 +118,9 @@ impl Tools {
             }
             Request::Explain { key } => explain(&*self.bus, &self.flow, key),
             Request::Check => check::check(self),
+            Request::Records { topic, partition, from, key } => {
+                records::page(self, topic, *partition, *from, key.as_deref())
+            }
             Request::Doctor { wait_s } => doctor::doctor(self, Duration::from_secs(*wait_s)),
             Request::Replay { feed } => replay::replay(self, feed.as_deref()),
             Request::Confirm { feed, snapshot } => {

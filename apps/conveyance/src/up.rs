@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::cli::Up;
 use crate::engine::Engine;
 use crate::wiring::{Reading, Wiring};
-use crate::{demo, ending, log, operate, print, socket, tokens};
+use crate::{demo, ending, log, observe, operate, print, socket, tokens};
 
 /// Time between two looks for new files.
 const WATCH_MS: u64 = 500;
@@ -42,7 +42,7 @@ async fn run(args: &Up) -> Result<()> {
     let mut engine = Engine::start_on(bus, &args.data, &wiring)?;
     let tools = engine.tools(&args.data);
     socket::serve(tools.clone())?;
-    let seen = engine.observe(tools.clone())?;
+    let seen = engine.observe(tools.clone(), observe::LOOK)?;
     let gateway = operate::gateway(&engine, tools, seen)?.with_access(access);
     print::say(&format!("conveyance is at http://{}", listener.local_addr()?));
     print::say(&format!(

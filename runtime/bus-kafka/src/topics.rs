@@ -159,7 +159,8 @@ fn wait_until_there(
         let led = |t: &MetadataTopic| {
             t.error().is_none() && t.partitions().iter().all(|p| p.leader() >= 0)
         };
-        let there = |w: &WantedTopic| metadata.topics().iter().any(|t| t.name() == w.name && led(t));
+        let there =
+            |w: &WantedTopic| metadata.topics().iter().any(|t| t.name() == w.name && led(t));
         if topics.iter().all(there) {
             return Ok(());
         }

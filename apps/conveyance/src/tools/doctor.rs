@@ -40,8 +40,7 @@ struct Look {
 pub(super) fn doctor(tools: &Tools, wait: Duration) -> Result<Value> {
     let first = look(tools)?;
     // Nobody wakes this: it is the time in which healthy services move.
-    let (_keep, never) = std::sync::mpsc::sync_channel::<()>(1);
-    drop(never.recv_timeout(wait));
+    std::thread::park_timeout(wait);
     let second = look(tools)?;
     let mut findings: Vec<Finding> = tools
         .conditions()

@@ -6,10 +6,14 @@
 )]
 
 mod bad_input;
+mod compose;
+mod kafka;
 mod letters;
 mod real_data;
 mod tools;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -61,4 +65,16 @@ fn assert_well(data: &Path, listings: u64) {
     let check = json(&[&"check", &"--data", &data, &"--json"]);
     assert_eq!(check["ok"], true, "{check}");
     assert_eq!(check["listings"], listings, "{check}");
+}
+
+/// Asks a running server; status 0 where nobody answers.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    (status, body.to_owned())
 }

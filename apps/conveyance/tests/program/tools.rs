@@ -1,12 +1,11 @@
 //! The other commands, also while a process holds the data folder.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{conveyance, json, repository};
+use crate::{conveyance, get, json, repository};
 
 struct Running(Child);
 
@@ -36,6 +35,10 @@ fn the_flow_is_printed_as_it_is_wired() {
 fn every_command_has_an_example() {
     for command in [
         "up",
+        "run",
+        "topics",
+        "records",
+        "doctor",
         "load",
         "flow",
         "lag",
@@ -121,15 +124,4 @@ fn assert_operated(address: &str) {
 fn appended(state: &Value, topic: &str) -> u64 {
     let topics = state["topics"].as_array().expect("topics");
     topics.iter().filter(|t| t["name"] == topic).filter_map(|t| t["records"].as_u64()).sum()
-}
-
-fn get(address: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .expect("it reads");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
-    (status, body.to_owned())
 }

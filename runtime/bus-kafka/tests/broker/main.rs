@@ -6,6 +6,7 @@
     reason = "a broken promise ends the test"
 )]
 
+mod plan;
 mod refusals;
 mod state;
 mod support;

@@ -1,8 +1,8 @@
 //! State, feeds and records at their limits.
 
+use dataflow::bus::Want;
 use dataflow::bus::{Bus, BusError};
 use dataflow::conformance::{PARTITIONS, Seat, feed, flow, output, read_until, unit};
-use dataflow::bus::Want;
 use dataflow::unit::{StateWrite, Unit};
 use dataflow::worker::{Worker, WorkerParts};
 use dataflow::{Board, Emit, Failure, Input, Out, SystemClock, Transform};

@@ -3,7 +3,10 @@
 //! The dying instance is a process of its own that speaks to the broker as a member of that slot does: the
 //! same static member id, the same transactional id, the same offsets with the group's word. It stops being
 //! (`abort`) right after the step that the case names.
-#![allow(clippy::disallowed_methods, reason = "measures a promise that is a time; tells the child what it is")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "measures a promise that is a time; tells the child what it is"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -75,7 +78,8 @@ fn the_one_who_dies() {
     producer.flush(PATIENCE).unwrap();
     if step == format!("{:?}", Dies::BeforeCommit) {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&config.topic("in"), partition, Offset::Offset(offset + 1)).unwrap();
+        list.add_partition_offset(&config.topic("in"), partition, Offset::Offset(offset + 1))
+            .unwrap();
         let group = consumer.group_metadata().unwrap();
         producer.send_offsets_to_transaction(&list, &group, PATIENCE).unwrap();
     }
