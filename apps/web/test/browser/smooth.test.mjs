@@ -70,15 +70,20 @@ function longestMs(trace) {
   return Math.max(...tasks.map((task) => (task.tdur ?? 0) / 1000));
 }
 
+/** How often the page's own thread stood still to read a picture back from where it was drawn: no processor time, but hundreds of milliseconds without a graphics card. @param {Buffer} trace */
+const readbacks = (trace) => JSON.parse(trace.toString('utf8')).traceEvents.filter((/** @type {{ name: string }} */ event) => event.name.includes('ReadbackImagePixels')).length;
+
 test('20,000 listings pan and zoom', { skip }, async (context) => {
   const page = await browser.newPage({ viewport: desktop });
   await page.goto(`${server.url}/?box=-123,47,-121.4,48`);
   await live(page);
   await page.locator('.follow').waitFor();
   await page.waitForTimeout(2000);
-  await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline'] });
+  await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline', 'gpu'] });
   const tasks = await moveAbout(page);
-  const longest = longestMs(await browser.stopTracing());
+  const trace = await browser.stopTracing();
+  const longest = longestMs(trace);
+  assert.equal(readbacks(trace), 0, 'the page waits for pictures to be read back');
   context.diagnostic(`longest task: ${longest.toFixed(0)} ms of processor time; long ones by the clock: ${tasks.join(', ') || 'none'} ms`);
   // On a machine that does nothing else, the page's own clock says it.
   assert.ok(longest <= taskMaxMs || Math.max(0, ...tasks) <= taskMaxMs, `the longest task took ${longest} ms`);
