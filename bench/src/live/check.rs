@@ -124,18 +124,7 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
         let mark = commander.mark(&marker, REST).await?;
         rests += 1;
         say.send(Now::Rest(mark))?;
-        let wanted = rests * arguments.subscribers as u64;
-        tokio::time::timeout(REST, async {
-            while counts.judged.load(Ordering::Acquire) < wanted {
-                if let Some(ended) = clients.try_join_next() {
-                    ended??;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            anyhow::Ok(())
-        })
-        .await
-        .context("some clients never saw the marker")??;
+        all_judged(&mut clients, &counts, rests * arguments.subscribers as u64).await?;
         if arguments.broken
             && !counts.wrong.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
         {
@@ -153,6 +142,21 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
         "gaps": wrong.len(), "disordered": wrong.iter().filter(|w| w.contains(" after ")).count(),
         "first_findings": wrong.iter().take(3).collect::<Vec<_>>(),
     }))
+}
+
+/// Waits until so many comparisons were made.
+async fn all_judged(clients: &mut JoinSet<Result<()>>, counts: &Counts, wanted: u64) -> Result<()> {
+    tokio::time::timeout(REST, async {
+        while counts.judged.load(Ordering::Acquire) < wanted {
+            if let Some(ended) = clients.try_join_next() {
+                ended??;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await
+    .context("some clients never saw the marker")?
 }
 
 /// Commands race the clients; in the middle of it the server may be killed.
