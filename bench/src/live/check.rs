@@ -43,6 +43,8 @@ const FILTERS: [&str; 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Now {
     Race,
+    /// Keep the stream that is open: it began while commands raced it.
+    Hold,
     Rest(u64),
     End,
 }
@@ -120,6 +122,7 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
             drop(server);
             server = Server::start(data, market, port)?;
         }
+        say.send(Now::Hold)?;
         commander.settle(REST).await?;
         let mark = commander.mark(&marker, REST).await?;
         rests += 1;
@@ -225,7 +228,7 @@ impl Client {
                     self.rest(mark, open.take()).await;
                     judged = mark;
                 }
-                Now::Rest(_) => drop(hear.changed().await),
+                Now::Hold | Now::Rest(_) => drop(hear.changed().await),
                 Now::Race => open = self.stay(&mut chance, &mut hear).await?,
             }
         }
