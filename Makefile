@@ -38,8 +38,9 @@ faults: web ## short campaigns on both buses: processes killed, frozen and stopp
 	cargo build -p conveyance --features planted --bin conveyance-planted
 	target/debug/bench faults --bus sqlite --faults 25 --plant commit-first --json
 
-browser: web ## the page in a real browser
-	@deploy/needs chromium
+browser: web ## the page in a real browser, also with the real program behind it
+	@deploy/needs chromium cargo cc
+	cargo build --bin conveyance
 	cd apps/web && npm run test:browser
 
 clean:

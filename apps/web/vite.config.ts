@@ -1,7 +1,7 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
-import { mapLibrary } from './build/map-library';
-import { serviceWorker } from './build/service-worker';
+import { mapLibrary } from './build/map-library.ts';
+import { serviceWorker } from './build/service-worker.ts';
 
 /** Where the gateway listens while the page is being developed. */
 const gateway = 'http://127.0.0.1:7080';

@@ -162,7 +162,8 @@ impl<W: World> Round<'_, W> {
                 self.world.inflict(kind, self.chance).with_context(|| format!("fault {kind}"))?;
             let recovered =
                 self.recovered(healed).with_context(|| format!("after the fault {kind}"))?;
-            self.tally.add(kind, recovered);
+            let count = self.tally.add(kind, recovered);
+            eprintln!("{count} {kind}: recovered after {:.2} s", recovered.as_secs_f64());
         }
         self.end()
     }

@@ -1,6 +1,7 @@
 //! `live`: from a command on one device to the screens of others. The program is a process of its own, the
 //! subscribers are another.
 
+mod check;
 mod report;
 mod server;
 mod targets;
@@ -69,6 +70,21 @@ pub(crate) struct Arguments {
     /// At the end all connections break, and all come back at once.
     #[arg(long)]
     storm: bool,
+    /// Judge every subscriber's history, while they drop and come back and the server is killed.
+    #[arg(long)]
+    check: bool,
+    /// With --check: how often clients come back.
+    #[arg(long, default_value_t = 10_000)]
+    resumes: u64,
+    /// With --check: how often the server is killed at most.
+    #[arg(long, default_value_t = 5)]
+    kills: u32,
+    /// With --check: decides what chance decides.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// With --check: clients that fetch first and subscribe then, which must be found out.
+    #[arg(long)]
+    broken: bool,
     /// One JSON object on one line.
     #[arg(long)]
     json: bool,
@@ -86,8 +102,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     );
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let report = runtime.block_on(measure(arguments))?;
+    let report = runtime.block_on(async {
+        if !arguments.check {
+            return measure(arguments).await;
+        }
+        let folder = tempfile::tempdir()?;
+        check::check(arguments, &folder.path().join("data")).await
+    })?;
     crate::kill::print(&report, arguments.json);
+    if arguments.broken {
+        return Ok(report.get("gaps") != Some(&Value::from(0)));
+    }
     Ok(report.get("gaps") == Some(&Value::from(0))
         && report.get("disordered") == Some(&Value::from(0)))
 }

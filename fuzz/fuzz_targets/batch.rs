@@ -9,7 +9,9 @@ use dataflow::{Batch, BatchBuilder};
 
 libfuzzer_sys::fuzz_target!(|input: (u64, &[u8])| {
     let (base, bytes) = input;
-    let _ledger = Ledger::resume(base, bytes);
+    if let Some(ledger) = Ledger::resume(base, bytes) {
+        assert_eq!(Ledger::resume(base, &ledger.stored()), Some(ledger), "a done set is read back");
+    }
     let Ok(batch) = Batch::decode(Arc::new(bytes.to_vec()), base, 0) else { return };
     let mut builder = BatchBuilder::default();
     for record in batch.records() {

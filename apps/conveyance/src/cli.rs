@@ -97,6 +97,9 @@ pub(crate) enum Command {
     /// Print the AsyncAPI 3 document of the topics.
     #[command(after_help = "Example: conveyance asyncapi > asyncapi.json")]
     Asyncapi,
+    /// Print the OpenAPI 3.1 document of the HTTP interface.
+    #[command(after_help = "Example: conveyance openapi > openapi.json")]
+    Openapi,
 }
 
 /// Which data a command works on, and how it answers.

@@ -58,6 +58,10 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             print::value(&print::asyncapi(&flow::table()));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Openapi => {
+            print::value(&gateway::openapi(env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Lag(on) => show(&on, &Request::Lag, print::lag),
         Command::DeadLetters(DeadLetters::List { on, service, limit }) => {
             show(&on, &Request::DeadLetters { service, limit }, print::dead_letters)

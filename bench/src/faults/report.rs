@@ -27,9 +27,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Notes a fault and how long it took until all that has work moved again.
-    pub(super) fn add(&mut self, kind: &'static str, recovered: Duration) {
+    /// Notes a fault and how long it took until all that has work moved again; the number of it.
+    pub(super) fn add(&mut self, kind: &'static str, recovered: Duration) -> u32 {
         self.recoveries.entry(kind).or_default().push(recovered);
+        self.faults()
     }
 
     /// Faults so far.

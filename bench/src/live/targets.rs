@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -74,6 +74,8 @@ pub(crate) struct Book {
     /// The version each accepted command made, with its listing.
     pub(crate) accepted: HashMap<u64, (String, u64)>,
     pub(crate) refused: u64,
+    /// Commands that went to a server that died.
+    pub(crate) unknown: u64,
     /// The newest version known of each listing.
     pub(crate) versions: HashMap<String, u64>,
 }
@@ -104,18 +106,74 @@ impl Commander {
         look(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sends one command in the background.
+    /// Sends one command in the background; its price says its number.
     pub(crate) fn send(&self, tasks: &mut JoinSet<Result<()>>, key: &str) {
-        let key = key.to_owned();
-        let (number, version) = self.book(|book| {
-            book.sent.push(None);
-            (book.sent.len() as u64 - 1, book.versions.get(&key).copied().unwrap_or(0))
-        });
-        let commander = self.clone();
-        tasks.spawn(async move { commander.carry(number, &key, version).await });
+        let (number, version) = self.next(key);
+        let (commander, key) = (self.clone(), key.to_owned());
+        tasks.spawn(async move { commander.carry((number, PRICE + number), &key, version).await });
     }
 
-    async fn carry(&self, number: u64, key: &str, version: u64) -> Result<()> {
+    /// As `send`, with that price, to a server that may be dead.
+    pub(crate) fn try_price(&self, tasks: &mut JoinSet<Result<()>>, key: &str, price: u64) {
+        let (number, version) = self.next(key);
+        let (commander, key) = (self.clone(), key.to_owned());
+        tasks.spawn(async move {
+            if commander.carry((number, price), &key, version).await.is_err() {
+                // It may have counted or not; nobody waits for it.
+                commander.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                commander.book(|book| book.unknown += 1);
+            }
+            Ok(())
+        });
+    }
+
+    fn next(&self, key: &str) -> (u64, u64) {
+        self.book(|book| {
+            book.sent.push(None);
+            (book.sent.len() as u64 - 1, book.versions.get(key).copied().unwrap_or(0))
+        })
+    }
+
+    /// Waits until every command that was taken has its answer.
+    pub(crate) async fn settle(&self, patience: Duration) -> Result<()> {
+        let done = async {
+            let mut still = 0;
+            let mut before = u64::MAX;
+            // Answers of commands whose fate is unknown may come too: wait until none comes any more.
+            while still < 10 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let (told, all) = self.book(|book| {
+                    let told = book.accepted.len() as u64 + book.refused;
+                    (told, (book.sent.len() as u64).saturating_sub(book.unknown))
+                });
+                still = if told == before && told >= all { still + 1 } else { 0 };
+                before = told;
+            }
+        };
+        tokio::time::timeout(patience, done)
+            .await
+            .context("commands that were taken have no answer")
+    }
+
+    /// Changes a listing, and waits until that is known; the version it has then.
+    pub(crate) async fn mark(&self, key: &str, patience: Duration) -> Result<u64> {
+        let from = self.book(|book| book.versions.get(key).copied().unwrap_or(0));
+        let mut tasks = JoinSet::new();
+        self.send(&mut tasks, key);
+        tasks.join_next().await.context("a task")???;
+        let done = async {
+            loop {
+                let version = self.book(|book| book.versions.get(key).copied().unwrap_or(0));
+                if version > from {
+                    return version;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(patience, done).await.context("the marker was not changed")
+    }
+
+    async fn carry(&self, (number, price): (u64, u64), key: &str, version: u64) -> Result<()> {
         let _turn = self.turns.acquire().await?;
         let kept = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut lane = match kept {
@@ -124,7 +182,7 @@ impl Commander {
         };
         let body = json!({
             "commandId": format!("{DEVICE}.{number}"), "listingKey": key, "action": "edit",
-            "basedOn": version, "set": {"ListPrice": PRICE + number},
+            "basedOn": version, "set": {"ListPrice": price},
         });
         let at = now();
         self.book(|book| {

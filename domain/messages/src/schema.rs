@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::change::{self, Action};
 use crate::fields::{FIELDS, Field, Kind};
 use crate::{notes, topics};
 
@@ -16,6 +17,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         (topics::LISTING_CURRENT, current()),
         (topics::LISTING_EVENTS, events()),
         (topics::MEDIA_WANTED, media_wanted()),
+        (topics::COMMAND_RESULTS, command_results()),
     ]
 }
 
@@ -63,13 +65,67 @@ fn changes() -> Value {
         &["op", "asOf", "seq", "reason"],
         json!({"op": {"const": "delete"}, "asOf": moment(), "seq": whole(), "reason": {"type": "string"}}),
     );
+    let mut command = command();
+    command.insert("op".into(), json!({"const": "command"}));
+    command.insert("by".into(), json!({"type": "string", "description": "Who commanded."}));
+    let command = object(&["op", "commandId", "by", "basedOn", "action", "set"], command.into());
     let mut schema = document(
         "listing.changes",
-        "What a feed observed of a listing, in RESO Data Dictionary 2.0 fields.",
-        json!({"oneOf": [observe, delete]}),
+        "What anyone says about a listing: a feed observed it or has it no longer, or a user commanded something.",
+        json!({"oneOf": [observe, delete, command]}),
     );
     define(&mut schema, &[("listing", listing(false)), ("note", note())]);
     schema
+}
+
+/// The members of a command that its sender gives, by name.
+#[must_use]
+pub fn command() -> Map<String, Value> {
+    let id = format!("^[A-Za-z0-9_.-]{{1,{}}}$", change::COMMAND_ID_MAX);
+    let about = "Drawn by the device; a repeated command has the same one.";
+    let set = json!({
+        "type": "object", "maxProperties": change::set::SET_MAX,
+        "description": "Fields to set; null takes a field away.",
+    });
+    [
+        ("commandId", json!({"type": "string", "pattern": id, "description": about})),
+        ("basedOn", json!({"type": "integer", "minimum": 0, "description": "The version of the listing that the user saw."})),
+        ("action", json!({"enum": Action::ALL.map(Action::name)})),
+        ("set", set),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// What may become of a command.
+pub const OUTCOMES: [&str; 4] = ["accepted", "refused", "superseded", "duplicate"];
+
+/// The members of a result, by name.
+#[must_use]
+pub fn command_result() -> Value {
+    json!({
+        "commandId": {"type": "string"},
+        "outcome": {"enum": OUTCOMES},
+        "code": {"type": "string", "description": "Of a refusal: stale, unknown_listing, impossible, exists."},
+        "reason": {"type": "string"},
+        "field": {"type": "string", "description": "The field in which the feed has the last word again."},
+        "version": whole(),
+    })
+}
+
+fn command_results() -> Value {
+    document(
+        "command.results",
+        "What became of a user's command.",
+        object(&["commandId", "outcome", "version"], command_result()),
+    )
+}
+
+/// The schema of a field's values; `None` for a name that is not in the registry.
+#[must_use]
+pub fn field_schema(name: &str) -> Option<Value> {
+    crate::fields::field(name).map(kind)
 }
 
 fn current() -> Value {

@@ -51,6 +51,7 @@ fn the_asyncapi_document() {
         topic(topics::LISTING_CURRENT, true, &["track"], &["gateway"]),
         topic(topics::LISTING_EVENTS, false, &["track"], &["gateway"]),
         topic(topics::MEDIA_WANTED, false, &["track"], &[]),
+        topic(topics::COMMAND_RESULTS, false, &["track"], &["gateway"]),
     ];
     let document = asyncapi("0.1.0", &flow);
     check("asyncapi.json", &document);

@@ -142,6 +142,12 @@ pub(crate) fn passes(code: Code) -> bool {
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::OffsetNotAvailable
+            // Topics were there when this process connected: brokers that start do not know them yet.
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            // A connection that the client itself took down, as it does after the brokers' addresses changed.
+            | Code::DestroyBroker
     )
 }
 

@@ -1,16 +1,22 @@
 //! The topics that a flow needs on the brokers: those of its table, and those that this bus keeps for itself.
 
+use std::time::Duration;
+
 use dataflow::Flow;
 use dataflow::flow::{Form, Kind, Retention, ServiceSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 
 use crate::config::KafkaConfig;
 use crate::faults::{self, What};
+use crate::monotonic;
 use dataflow::bus::BusError;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// A busy cluster takes its time to make many partitions.
+const MADE_WITHIN: Duration = Duration::from_secs(90);
 /// Topic for the counters of tools, which are no service of the flow.
 pub(crate) const TOOLS: &str = "tools.tallies";
 
@@ -119,7 +125,7 @@ pub fn make(config: &KafkaConfig, topics: &[WantedTopic]) -> Result<(), BusError
         t.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
     });
     let new: Vec<_> = new.collect();
-    let timeout = std::time::Duration::from_millis(u64::from(config.request_timeout_ms));
+    let timeout = MADE_WITHIN;
     let options =
         AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
     let results = faults::block_on(admin.create_topics(&new, &options)).map_err(failed)?;
@@ -134,7 +140,37 @@ pub fn make(config: &KafkaConfig, topics: &[WantedTopic]) -> Result<(), BusError
             }
         }
     }
-    Ok(())
+    wait_until_there(config, topics, &admin)
+}
+
+/// A topic that was made takes a moment to be known to every broker.
+fn wait_until_there(
+    config: &KafkaConfig,
+    topics: &[WantedTopic],
+    admin: &AdminClient<DefaultClientContext>,
+) -> Result<(), BusError> {
+    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+    let from = monotonic();
+    loop {
+        let metadata = admin
+            .inner()
+            .fetch_metadata(None, patience)
+            .map_err(|e| faults::bus_error(config, What::Topics, &e))?;
+        let led = |t: &MetadataTopic| {
+            t.error().is_none() && t.partitions().iter().all(|p| p.leader() >= 0)
+        };
+        let there =
+            |w: &WantedTopic| metadata.topics().iter().any(|t| t.name() == w.name && led(t));
+        if topics.iter().all(there) {
+            return Ok(());
+        }
+        if from.elapsed() > MADE_WITHIN {
+            return Err(BusError::Busy(
+                "the topics were made, but not every broker knows them yet: try again".to_owned(),
+            ));
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const SEARCH_MS: i64 = 2_000;
 const READERS_MAX: usize = 8;
 
 /// Fields of a card, in this order.
-const SUMMARY: [&str; 21] = [
+pub(crate) const SUMMARY: [&str; 21] = [
     "StandardStatus",
     "ListPrice",
     "ClosePrice",

@@ -54,7 +54,7 @@ struct Body<'a> {
 pub(crate) struct Checked {
     id: String,
     key: String,
-    value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 /// Sends commands; clones share the limit.

@@ -19,9 +19,11 @@ mod http;
 mod live;
 mod map;
 mod metrics;
+mod openapi;
 mod operation;
 mod operator;
 mod page;
+mod patience;
 mod position;
 mod query;
 mod reader;
@@ -42,9 +44,10 @@ pub use flow_state::{
     Direction, Distribution, EdgeState, FlowState, Freshness, History, Process, ServiceState,
     TopicState, Undone,
 };
-pub use fuzz::{fuzz_query, fuzz_stored_value};
+pub use fuzz::{fuzz_command, fuzz_query, fuzz_stored_value};
 pub use http::{Explain, Gateway};
 pub use live::{Live, LiveView};
+pub use openapi::openapi;
 pub use operation::{Health, Operation, Redrive, serve_health};
 pub use serve::serve;
 pub use served::{count_listings, each_document};

@@ -42,6 +42,11 @@ impl Live {
         self.0.idle();
     }
 
+    /// Ends every stream.
+    pub(crate) fn close(&self) {
+        self.0.close();
+    }
+
     /// How many are subscribed.
     #[must_use]
     pub fn subscribers(&self) -> usize {

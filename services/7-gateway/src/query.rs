@@ -13,8 +13,9 @@ use crate::text::TEXT_MAX;
 /// Longest query string, in bytes.
 pub(crate) const QUERY_BYTES_MAX: usize = 4096;
 /// Most listings of one page.
-const LIMIT_MAX: usize = 200;
-const LIMIT: usize = 50;
+pub(crate) const LIMIT_MAX: usize = 200;
+/// Listings of a page when nobody says how many.
+pub(crate) const LIMIT: usize = 50;
 /// Most values of one parameter.
 const VALUES_MAX: usize = 50;
 
@@ -68,19 +69,20 @@ pub(crate) struct MapRequest {
     pub(crate) zoom: u8,
 }
 
-const FILTERS: [&str; 12] = [
-    "box",
-    "country",
-    "state",
-    "city",
-    "status",
-    "type",
-    "feed",
-    "price_min",
-    "price_max",
-    "beds_min",
-    "baths_min",
-    "q",
+/// The filters, each with what it takes.
+pub(crate) const FILTERS: [(&str, &str); 12] = [
+    ("box", "west,south,east,north in degrees; only listings whose place may be shown"),
+    ("country", "US, CA"),
+    ("state", "state or province"),
+    ("city", "city, in any case and without accents if need be"),
+    ("status", "StandardStatus"),
+    ("type", "PropertyType"),
+    ("feed", "name of the feed"),
+    ("price_min", "whole units of the country's currency"),
+    ("price_max", "whole units of the country's currency"),
+    ("beds_min", "fewest bedrooms"),
+    ("baths_min", "fewest bathrooms"),
+    ("q", "beginnings of words of the address, city or postal code; or a key"),
 ];
 
 /// The query of an address, by name.
@@ -98,8 +100,9 @@ impl Parameters {
         }
         let mut all = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !FILTERS.contains(&&*name) && !also.contains(&&*name) {
-                let known = FILTERS.iter().chain(also).copied().collect::<Vec<_>>().join(", ");
+            if !FILTERS.iter().any(|(known, _)| *known == name) && !also.contains(&&*name) {
+                let names = FILTERS.iter().map(|(name, _)| name);
+                let known = names.chain(also).copied().collect::<Vec<_>>().join(", ");
                 return Err(Refusal::bad(
                     "unknown_parameter",
                     format!("there is no parameter `{name}`: there are {known}"),
@@ -176,7 +179,7 @@ impl Parameters {
 
     /// Whether any filter is there.
     pub(crate) fn filters(&self) -> bool {
-        FILTERS.iter().any(|name| self.text(name).is_some())
+        FILTERS.iter().any(|(name, _)| self.text(name).is_some())
     }
 
     /// The filters.

@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use crate::http::{Gateway, router};
+use crate::live::Live;
 use crate::operator::Peer;
+use crate::patience::Patient;
 
 /// Most connections at a time, those that watch included; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 12_000;
@@ -24,6 +26,8 @@ const CONNECTIONS_MAX: usize = 12_000;
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Longest time that requests under way get when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// A client that takes nothing for so long is given up; it can come back.
+const STUCK_TIME: Duration = Duration::from_secs(60);
 /// Most headers of one request.
 const HEADERS_MAX: usize = 64;
 /// Longest request line and headers, in bytes.
@@ -40,6 +44,12 @@ pub async fn serve(
     gateway: Gateway,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    let live = gateway.live.clone();
+    let shutdown = async move {
+        shutdown.await;
+        // Streams have no end of their own.
+        live.iter().for_each(Live::close);
+    };
     serve_router(listener, router(gateway), shutdown).await
 }
 
@@ -72,7 +82,7 @@ pub(crate) async fn serve_router(
             continue;
         };
         let connection = http.serve_connection(
-            TokioIo::new(without_delay(stream)),
+            TokioIo::new(Patient::new(without_delay(stream), STUCK_TIME)),
             service(router.clone(), Peer(peer)),
         );
         let connection = graceful.watch(connection);

@@ -50,7 +50,7 @@ fn a_letter_sent_back_is_applied_or_superseded_and_counts_once() {
     assert_eq!(counts(&summary), [Some(3), Some(1), Some(2)], "{errors}");
 
     write(home, &[("tiny.toml", &pack("A = \"Active\"\nZ = \"Closed\""))]);
-    let redrive = || json(&[&"dead-letters", &"redrive", &"--data", &data, &"--json"]);
+    let redrive = || json(&[&"dead-letters", &"redrive", &"--all", &"--data", &data, &"--json"]);
     assert_eq!(redrive()["redriven"], 2);
     for old in ["f-2021.csv", "f-2022.csv"] {
         std::fs::remove_file(input.join(old)).expect("it is there");

@@ -110,14 +110,14 @@ export interface Picture {
 /** Sizes in pixels, on the page's grid of eight. */
 export const serviceSize = { width: 152, height: 64 };
 export const topicSize = { width: 144, height: 40 };
-const columnGap = 56;
+const columnGap = { min: 24, max: 96 };
 const rowGap = 32;
 
 /**
  * Services and topics in columns, left to right, each after what it takes from. Where the flow turns back (a command enters it again), the edge
- * that closes the circle is drawn underneath.
+ * that closes the circle is drawn underneath. The columns share the width that there is.
  */
-export function layout(state: Pick<FlowState, 'services' | 'topics' | 'edges'>): Picture {
+export function layout(state: Pick<FlowState, 'services' | 'topics' | 'edges'>, room: number): Picture {
   const edges = state.edges.filter((edge) => !isOwnTopic(edge.topic));
   const columns = columnsOf(state, edges);
   const names = [...columns.keys()];
@@ -127,16 +127,19 @@ export function layout(state: Pick<FlowState, 'services' | 'topics' | 'edges'>):
   const rows = Math.max(1, ...ranks.map((rank) => rank.length));
   const row = serviceSize.height + rowGap;
   const nodes = new Map<string, Node>();
+  const widths = ranks.map((rank) => Math.max(...rank.map((id) => sizeOf(id).width), 0));
+  const free = room - widths.reduce((a, b) => a + b, 0);
+  const gap = Math.min(columnGap.max, Math.max(columnGap.min, Math.floor(free / Math.max(1, depth - 1))));
   let x = 0;
   for (const [column, rank] of ranks.entries()) {
-    const width = Math.max(...rank.map((id) => sizeOf(id).width), 0);
+    const width = widths[column] ?? 0;
     rank.forEach((id, i) => nodes.set(id, { id, kind: id.startsWith('s:') ? 'service' : 'topic', name: id.slice(2), column, x: x + width / 2, y: ((rows - rank.length) / 2 + i + 0.5) * row }));
-    x += width + columnGap;
+    x += width + gap;
   }
   const bottom = rows * row;
   const lines = edges.flatMap((edge) => lineOf(edge, nodes, bottom));
   const backs = lines.filter((line) => line.back).length;
-  return { nodes: [...nodes.values()], lines, width: Math.max(0, x - columnGap), height: bottom + (backs > 0 ? 40 : 0) };
+  return { nodes: [...nodes.values()], lines, width: Math.max(0, x - gap), height: bottom + (backs > 0 ? 40 : 0) };
 }
 
 const sizeOf = (id: string): { width: number; height: number } => (id.startsWith('s:') ? serviceSize : topicSize);
@@ -193,8 +196,8 @@ function lineOf(edge: FlowEdge, nodes: ReadonlyMap<string, Node>, bottom: number
     const path = `M${from.x} ${out}C${from.x} ${low + 16} ${from.x} ${low} ${from.x - 48} ${low}H${to.x + 48}C${to.x} ${low} ${to.x} ${low + 16} ${to.x} ${into}`;
     return [{ edge, from, to, path, x: (from.x + to.x) / 2, y: low, back }];
   }
-  const bend = Math.max(24, (x2 - x1) / 2);
-  return [{ edge, from, to, path: `M${x1} ${from.y}C${x1 + bend} ${from.y} ${x2 - bend} ${to.y} ${x2} ${to.y}`, x: (x1 + x2) / 2, y: (from.y + to.y) / 2, back }];
+  const bend = Math.max(16, (x2 - x1) / 2);
+  return [{ edge, from, to, path: `M${x1} ${from.y}C${x1 + bend} ${from.y} ${x2 - bend} ${to.y} ${x2} ${to.y}`, x: (x1 + x2) / 2, y: Math.min(from.y, to.y) - serviceSize.height / 2, back }];
 }
 
 /** Width of an edge by its rate: each tenfold is as much wider, so that ten and ten thousand a second can both be seen. */

@@ -49,6 +49,18 @@ export function short(value: number): string {
   return `${sign}${scaled(size / 1e9)}B`;
 }
 
+/** Two numbers in as few characters as tell them apart: `1.5M` and `1.54M` would not. */
+export function shortPair(low: number, high: number): [string, string] {
+  const pair: [string, string] = [short(low), short(high)];
+  if (low === high || pair[0] !== pair[1]) return pair;
+  const [scale, unit] = Math.abs(high) >= 999_500 ? ([1e6, 'M'] as const) : ([1e3, 'K'] as const);
+  for (const digits of [2, 3]) {
+    const closer: [string, string] = [`${(low / scale).toFixed(digits)}${unit}`, `${(high / scale).toFixed(digits)}${unit}`];
+    if (closer[0] !== closer[1]) return closer;
+  }
+  return [count(low), count(high)];
+}
+
 /** What a pin on the map says: `$520K`, `$1.2M CA`. */
 export function pinPrice(amount: number | null | undefined, currency: Currency | undefined): string {
   if (amount === null || amount === undefined) return '\u2013';

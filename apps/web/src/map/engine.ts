@@ -21,7 +21,8 @@ export interface MapEvents {
   moved(box: Box, zoom: number, byReader: boolean): void;
   hovered(key: string | null): void;
   opened(key: string): void;
-  failed(message: string): void;
+  /** Something could not be loaded; `whole` when the map has not been drawn yet and will not be. */
+  failed(message: string, whole: boolean): void;
 }
 
 export interface MarkedPin {
@@ -80,7 +81,7 @@ export class ListingMap {
 
   #listen(): void {
     const map = this.#map;
-    map.on('error', (event) => this.#events.failed(event.error.message));
+    map.on('error', (event) => this.#events.failed(event.error.message, !this.#ready));
     map.on('load', () => void this.#begin());
     map.on('moveend', () => {
       const byReader = this.#byPage === 0;

@@ -8,7 +8,7 @@ import { desktop, launch, live, missing, phone, serious, total, visit } from './
 
 const skip = missing ?? false;
 /** What a browser says of a network that was taken away on purpose. */
-const away = /ERR_CONNECTION|ERR_INTERNET_DISCONNECTED|ERR_INCOMPLETE_CHUNKED|Failed to load resource/;
+const away = /ERR_CONNECTION|ERR_INTERNET_DISCONNECTED|ERR_INCOMPLETE_CHUNKED|Failed to load resource|Failed to fetch|Worker failed to load/;
 
 /** @type {import('playwright-core').Browser} */
 let browser;
@@ -224,7 +224,7 @@ test('a server that dies and comes back is caught up with, without a reload', { 
     await visit(browser, `${server.url}/?q=${encodeURIComponent(summary.ListingKey)}`, { complaints: away }, async (page) => {
       await live(page);
       await page.locator('.follow').waitFor();
-      await page.waitForLoadState('networkidle').catch(() => undefined);
+      await page.locator('.maplibregl-ctrl-attrib').waitFor();
       await page.evaluate(() => Object.assign(globalThis, { stayed: true }));
       await server.stop();
       await page.locator('.state.offline').waitFor();

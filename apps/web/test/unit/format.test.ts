@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { addressLine, area, changeLine, fieldName, money, moneyChange, pinPrice, priceOf, relativeTime, short } from '../../src/lib/format';
+import { shortPair, addressLine, area, changeLine, fieldName, money, moneyChange, pinPrice, priceOf, relativeTime, short } from '../../src/lib/format';
 import { filterName } from '../../src/lib/filter-names';
 import { noFilters } from '../../src/lib/query';
 
@@ -112,3 +112,12 @@ test.each([
   ['price', { price_max: 750_000 }, 'to $750K', true],
   ['rooms', { beds_min: 3, baths_min: 2 }, '3+ bd, 2+ ba', true],
 ] as const)('filter %s %o', (section, change, text, on) => expect(filterName(section, { ...noFilters, ...change })).toEqual({ text, on }));
+
+test.each<[number, number, [string, string]]>([
+  [400_000, 520_000, ['400K', '520K']],
+  [1_539_000, 1_545_000, ['1.539M', '1.545M']],
+  [1_530_000, 1_545_000, ['1.53M', '1.54M']],
+  [520_100, 520_300, ['520.10K', '520.30K']],
+  [500_000, 500_000, ['500K', '500K']],
+  [1_500_000, 1_500_001, ['1,500,000', '1,500,001']],
+])('%d and %d are told apart', (low, high, pair) => expect(shortPair(low, high)).toEqual(pair));

@@ -88,6 +88,7 @@ impl Place {
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         config.prefix = format!("t{}-{number}.", std::process::id());
         config.feed_partitions = 2;
+        config.request_timeout_ms = 30_000;
         Self { config, flow: flow.clone(), board: Board::default(), _state: state }
     }
 

@@ -1,6 +1,6 @@
 //! The hub: takes rounds from the view's thread, keeps them, and leaves notes with those who watch.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 
@@ -48,6 +48,7 @@ pub(crate) struct Hub {
     behind_ms: AtomicI64,
     told_ms: AtomicI64,
     live: AtomicUsize,
+    closing: AtomicBool,
 }
 
 struct State {
@@ -114,6 +115,7 @@ impl Hub {
             behind_ms: AtomicI64::new(0),
             told_ms: AtomicI64::new(0),
             live: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -276,6 +278,21 @@ impl Hub {
             state.free.push(id);
             self.live.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+
+    /// Ends every stream: its client comes back with the last id it has, when there is someone to come back to.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        let wakers: Vec<_> = {
+            let state = self.state();
+            state.subscribers.iter().flatten().filter_map(|s| s.ask_for_position()).collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether streams are to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
     }
 
     /// How many are registered.

@@ -195,3 +195,76 @@ impl Index {
             && self.levels.iter().all(|n| *n == 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflow::Batch;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    use crate::changes::round::Listing;
+    use crate::columns::{Columns, SHOWN};
+    use crate::search::Query;
+
+    const CITIES: [&str; 3] = ["Calgary", "Régina", "Victoria"];
+
+    fn filter() -> impl Strategy<Value = Filter> {
+        let west = -1_800_000_000..1_800_000_000i32;
+        let south = -900_000_000..900_000_000i32;
+        let area = (west, south, 0..2_000_000_000i32, 0..900_000_000i32);
+        let area = area.prop_map(|(west, south, wide, high)| Bounds {
+            west,
+            south,
+            east: west.saturating_add(wide).min(1_800_000_000),
+            north: south.saturating_add(high).min(900_000_000),
+        });
+        let city = prop::collection::vec(prop::sample::select(CITIES.to_vec()), 0..3);
+        (prop::option::of(area), city).prop_map(|(area, city)| {
+            let city = city.into_iter().map(str::to_lowercase).collect();
+            Filter::new(Query { area, city, ..Query::default() })
+        })
+    }
+
+    fn row() -> impl Strategy<Value = (i32, i32, usize, bool)> {
+        let (lat, lon) = (-900_000_000..900_000_000i32, -1_800_000_000..1_800_000_000i32);
+        (lat, lon, 0..3usize, any::<bool>())
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_concerned_is_found(
+            filters in prop::collection::vec(filter(), 1..20), before in row(), now in row()
+        ) {
+            let mut columns = Columns::default();
+            let mut made = |(lat, lon, city, placed): (i32, i32, usize, bool)| Row {
+                lat,
+                lon,
+                city: columns.names.city.code(CITIES[city]),
+                flags: SHOWN | if placed { PLACED } else { 0 },
+                ..Row::waiting(1)
+            };
+            let what = What::Listing(Box::new(Listing::new(Some(made(before)), made(now))));
+            let block = Arc::new(dataflow::BatchBuilder::default().finish());
+            let batch = Arc::new(Batch::decode(block, 0, 0).unwrap());
+            let entry = Entry::new(0, 0, (batch, 0), what);
+            let mut folded = Folded::default();
+            folded.follow(&columns);
+            let watches: Vec<_> = filters
+                .into_iter()
+                .map(|f| Watch { filter: Some(f), ..Watch::default() })
+                .collect();
+            let mut index = Index::default();
+            (0..).zip(&watches).for_each(|(id, watch)| index.add(id, watch));
+            let mut found = Vec::new();
+            index.concerned(&entry, &folded, &mut found);
+            for (id, watch) in (0u32..).zip(&watches) {
+                if watch.sight(&entry, &folded, true).is_some() {
+                    prop_assert!(found.contains(&id), "{watch:?}");
+                }
+            }
+            (0..).zip(&watches).for_each(|(id, watch)| index.remove(id, watch));
+            prop_assert!(index.is_empty());
+        }
+    }
+}

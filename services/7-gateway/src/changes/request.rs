@@ -9,8 +9,9 @@ use crate::position::Position;
 use crate::query::{Parameters, Refusal};
 
 /// Most events of one page.
-const LIMIT_MAX: usize = 1_000;
-const LIMIT: usize = 200;
+pub(crate) const LIMIT_MAX: usize = 1_000;
+/// Events of a page when nobody says how many.
+pub(crate) const LIMIT: usize = 200;
 /// Longest device id, and the shortest that is hard to guess.
 pub(crate) const DEVICE: std::ops::RangeInclusive<usize> = 16..=62;
 

@@ -160,6 +160,10 @@ impl Stream {
     fn follow(&mut self, cx: &mut Context<'_>) -> bool {
         // The position is taken first: what it covers has been noted by then.
         let due = self.heartbeat.as_mut().poll(cx).is_ready();
+        if self.hub.is_closing() {
+            self.phase = Phase::Over;
+            return false;
+        }
         let standing = self.hub.standing();
         match self.seat.subscriber.take(NOTES, cx.waker()) {
             Found::Notes(notes) => self.tell_notes(&notes),
