@@ -145,8 +145,8 @@ impl Engine {
     pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
-        // So that there is something to see from the beginning.
-        observer.look(SystemClock.now_ms())?;
+        // So that there is something to see from the beginning. Brokers may need a moment: then it is seen later.
+        drop(observer.look(SystemClock.now_ms()));
         self.spawn("observer", move |shared| {
             while !shared.stopping() {
                 shared.sleep(every);

@@ -15,6 +15,9 @@ use crate::config::KafkaConfig;
 use crate::faults::{self, Reports, What};
 use crate::topics::{self, WantedTopic};
 
+/// Time between two looks at topics that were just made.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What is to be done about one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -55,6 +58,8 @@ pub struct Setting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Found {
     partitions: usize,
+    /// Partitions that a broker leads at this moment.
+    led: usize,
     replication: usize,
     /// All settings, those that the topic only inherits included.
     settings: BTreeMap<String, String>,
@@ -87,6 +92,7 @@ pub fn apply(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
         .collect();
     if !make.is_empty() {
         topics::make(config, &make)?;
+        wait_until_there(config, &make)?;
     }
     let changes: Vec<_> = steps
         .iter()
@@ -116,6 +122,28 @@ pub fn apply(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
     Ok(())
 }
 
+/// The brokers answer before all of them know a new topic: whoever starts a service next should find it.
+fn wait_until_there(config: &KafkaConfig, made: &[WantedTopic]) -> Result<(), BusError> {
+    let asker = crate::asker(config)?;
+    let began = crate::monotonic();
+    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+    loop {
+        let found = layout(config, &asker)?;
+        let there = |t: &WantedTopic| {
+            found.get(&t.name).is_some_and(|f| f.led == usize::from(t.partitions))
+        };
+        if made.iter().all(there) {
+            return Ok(());
+        }
+        if began.elapsed() > patience {
+            return Err(BusError::Busy(
+                "the topics are made, but not every partition has a leader yet: look again with `conveyance topics plan`".to_owned(),
+            ));
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}
+
 type Admin = AdminClient<rdkafka::client::DefaultClientContext>;
 
 fn admin(config: &KafkaConfig) -> Result<(Admin, AdminOptions), BusError> {
@@ -139,6 +167,7 @@ fn layout(
             let replication = t.partitions().iter().map(|p| p.replicas().len()).min();
             let found = Found {
                 partitions: t.partitions().len(),
+                led: t.partitions().iter().filter(|p| p.leader() >= 0).count(),
                 replication: replication.unwrap_or(0),
                 ..Found::default()
             };
@@ -227,6 +256,7 @@ mod tests {
         let settings = settings.map(|(n, v)| (n.to_owned(), v.to_owned()));
         Found {
             partitions,
+            led: partitions,
             replication,
             settings: settings.into(),
             own: BTreeMap::from([("other".to_owned(), "1".to_owned())]),
