@@ -41,8 +41,9 @@ kafkafaults: web ## a short campaign on real Kafka, by hand: three brokers, seve
 	cargo build -p conveyance -p bench
 	target/debug/bench faults --bus kafka --faults 25 --json
 
-browser: web ## the page in a real browser
-	@deploy/needs chromium
+browser: web ## the page in a real browser, also with the real program behind it
+	@deploy/needs chromium cargo cc
+	cargo build --bin conveyance
 	cd apps/web && npm run test:browser
 
 clean:

@@ -26,6 +26,8 @@ use watcher::{Begun, Saw};
 const OPENED_AT_A_TIME: usize = 200;
 /// Listings that are commanded, where all subscribers watch the same.
 const TARGETS: usize = 100;
+/// Longest time for every command to be answered.
+const SETTLE: Duration = Duration::from_secs(60);
 /// Time for the last events to arrive.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Half the side of a subscriber's box, in degrees.
@@ -190,6 +192,7 @@ impl Run {
         let began = now();
         self.command(arguments).await?;
         let commanded = began.elapsed();
+        self.commander.settle(SETTLE).await?;
         tokio::time::sleep(DRAIN).await;
         stop.send(true)?;
         drop(stuck);

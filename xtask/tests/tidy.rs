@@ -46,7 +46,7 @@ const OWNED: [(&str, &[&str]); 4] = [
     ("rusqlite", &["bus-sqlite", "bus-kafka", "gateway"]),
     ("axum", &["gateway", "conveyance"]),
     ("tokio", &["gateway", "conveyance", "bench"]),
-    ("rdkafka", &["bus-kafka"]),
+    ("rdkafka", &["bus-kafka", "bench"]),
 ];
 
 struct Member {

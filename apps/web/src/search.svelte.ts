@@ -337,7 +337,7 @@ export class Search {
     trim(this.#left, toldMax);
     this.#tell(key, null);
     this.waiting = this.waiting.filter((other) => other !== key);
-    if (this.order.includes(key)) this.gone.set(key, reason);
+    if (key === this.route.listing || this.order.includes(key)) this.gone.set(key, reason);
     this.#drawTold();
     this.#recountSoon();
   }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Arguments;
 use super::server::{Market, Server};
-use super::targets::{Commander, DEVICE, PRICE, find};
+use super::targets::{Commander, DEVICE, find};
 use super::watcher::open;
 use super::wire::{Connection, Event, Events};
 use crate::power::chance::Chance;
@@ -30,13 +30,11 @@ const PACE: Duration = Duration::from_millis(6);
 const STAY_MS: u64 = 60;
 /// Longest time that everything may take to come to rest.
 const REST: Duration = Duration::from_secs(60);
-/// Prices below this are small ones; commands switch between small and large.
-const SMALL: u64 = 5_000;
 
 /// What clients watch; the marker is added to each.
 const FILTERS: [&str; 4] = [
     "price_min=100000000",
-    "price_max=5000",
+    "price_max=500",
     "box=-170,15,-50,75&price_min=100000000",
     "status=Active&beds_min=2&price_min=100000000",
 ];
@@ -176,8 +174,7 @@ async fn race(
         }
         let at = usize::try_from(chance.below(keys.len() as u64))?;
         let Some(key) = keys.get(at) else { continue };
-        let base = if chance.below(2) == 0 { PRICE } else { SMALL / 5 };
-        commander.try_price(&mut tasks, key, base + n % (SMALL / 2));
+        commander.try_send(&mut tasks, key, chance.below(2) == 0);
         tokio::time::sleep(PACE).await;
         while let Some(done) = tasks.try_join_next() {
             done??;
@@ -343,7 +340,10 @@ impl Client {
     }
 
     async fn compare(&mut self) {
-        let Ok(mut truth) = list(self.address, self.filter()).await else { return };
+        let mut truth = match list(self.address, self.filter()).await {
+            Ok(truth) => truth,
+            Err(error) => return self.counts.wrong(format!("nothing to compare with: {error:#}")),
+        };
         truth.remove(&self.marker);
         if self.model != truth {
             let missing = truth.iter().find(|(key, version)| self.model.get(*key) != Some(version));

@@ -171,7 +171,8 @@ impl Appender {
         let mut client = common(config);
         client
             .set("transactional.id", id)
-            .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string());
+            .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
+            .set("message.timeout.ms", config.transaction_timeout_ms.to_string());
         let made = producer(config, &mut client)?;
         made.init_transactions(self.patience)
             .map_err(|e| faults::bus_error(config, What::Transaction(id), &e))?;

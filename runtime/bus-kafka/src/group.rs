@@ -5,7 +5,7 @@
 //! partitions are given, and fetches only what was restored; it is answered about a revocation only when the
 //! service has let go, and until then the group gives those partitions to nobody else.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -47,6 +47,8 @@ pub(crate) struct GroupContext {
     pub(crate) reports: Reports,
     /// Epoch of each partition that is owned now.
     owned: Mutex<BTreeMap<u16, u64>>,
+    /// What the client was told to fetch. It is not asked: while it closes it does not answer.
+    fetched: Mutex<BTreeSet<(String, i32)>>,
 }
 
 impl GroupContext {
@@ -111,17 +113,30 @@ fn numbers(list: &TopicPartitionList) -> Vec<u16> {
     all
 }
 
-/// Answers a revocation: everything that is fetched of these partitions, of every topic, is let go.
+/// Begins to fetch.
+pub(crate) fn fetch(
+    consumer: &BaseConsumer<GroupContext>,
+    list: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    consumer.incremental_assign(list)?;
+    let named = list.elements().into_iter().map(|e| (e.topic().to_owned(), e.partition()));
+    lock(&consumer.context().fetched).extend(named);
+    Ok(())
+}
+
+/// Fetches these partitions no more, of whatever topic; where the group waits for an answer, this is it.
 pub(crate) fn let_go(
     consumer: &BaseConsumer<GroupContext>,
     partitions: &[u16],
 ) -> Result<(), KafkaError> {
     let mut list = TopicPartitionList::new();
-    for element in consumer.assignment()?.elements() {
-        if u16::try_from(element.partition()).is_ok_and(|p| partitions.contains(&p)) {
-            list.add_partition(element.topic(), element.partition());
+    lock(&consumer.context().fetched).retain(|(topic, partition)| {
+        let goes = u16::try_from(*partition).is_ok_and(|p| partitions.contains(&p));
+        if goes {
+            list.add_partition(topic, *partition);
         }
-    }
+        !goes
+    });
     consumer.incremental_unassign(&list)
 }
 

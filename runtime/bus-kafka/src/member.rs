@@ -193,7 +193,7 @@ impl KafkaMember {
                 live: false,
             });
         }
-        self.seat.consumer().incremental_assign(&list).map_err(|e| self.failed(&e))?;
+        group::fetch(&self.seat.consumer(), &list).map_err(|e| self.failed(&e))?;
         if self.paused {
             self.seat.consumer().pause(&list).map_err(|e| self.failed(&e))?;
         }
@@ -338,6 +338,16 @@ impl KafkaMember {
             self.paused = true;
         }
         self.pull(Duration::ZERO, usize::MAX)
+    }
+
+    fn stop_fetching(&self) -> Result<(), BusError> {
+        let mut partitions: Vec<_> = self.lanes.iter().map(|l| l.partition).collect();
+        partitions.dedup();
+        // An empty list would answer a revocation that is waiting for its partitions to be let go.
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        group::let_go(&self.seat.consumer(), &partitions).map_err(|e| self.failed(&e))
     }
 
     fn fetched(&self) -> TopicPartitionList {
@@ -498,14 +508,14 @@ impl KafkaMember {
         self.lanes.iter_mut().for_each(|l| l.moved = now);
         if !std::mem::replace(&mut self.stalled_once, true) {
             let consumer = self.seat.consumer();
-            consumer.incremental_unassign(&self.fetched()).map_err(|e| self.failed(&e))?;
+            self.stop_fetching()?;
             let mut list = TopicPartitionList::new();
             for lane in &self.lanes {
                 let offset = Offset::Offset(lane.fetched.cast_signed());
                 list.add_partition_offset(&lane.topic, i32::from(lane.partition), offset)
                     .map_err(|e| self.failed(&e))?;
             }
-            return consumer.incremental_assign(&list).map_err(|e| self.failed(&e));
+            return group::fetch(&consumer, &list).map_err(|e| self.failed(&e));
         }
         let old = self.seat.replace_consumer(crate::join::consumer(
             &self.seat.config,
@@ -610,12 +620,9 @@ impl Member for KafkaMember {
             self.seat.consumer().context().disown(*partition);
         }
         self.rewind_committer()?;
-        let fetched = self.fetched();
+        self.stop_fetching()?;
         self.lanes.clear();
         self.gather = Gather::default();
-        if fetched.count() > 0 {
-            self.seat.consumer().incremental_unassign(&fetched).map_err(|e| self.failed(&e))?;
-        }
         let mut again = Vec::new();
         for owned in self.owned.values_mut().filter(|o| o.restored && !o.revoked) {
             owned.restored = false;

@@ -385,7 +385,10 @@ impl Worker {
         let late = self.letters.superseded(&mut *self.member, input.partition, came);
         match late.map_err(|e| Failure::stop(e.to_string()))? {
             Some(late) => Err(late.into()),
-            None => self.call(input),
+            None => {
+                self.call(input)?;
+                Ok(self.unit.fits(self.member.record_bytes_max())?)
+            }
         }
     }
 
