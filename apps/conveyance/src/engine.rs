@@ -5,6 +5,7 @@ mod loops;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,6 +28,9 @@ use loops::{Shared, run_sources, run_view, run_worker};
 
 /// All services, in the order of the flow.
 const ALL: [&str; 4] = [INGEST, NORMALIZE, TRACK, GATEWAY];
+/// A start waits so long for the first look at everything, and a stop for the last one.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Name of the read model's file in the data folder.
 pub(crate) const VIEWS: &str = "views.db";
 
@@ -49,6 +53,8 @@ pub(crate) struct Engine {
     instances: BTreeMap<String, u32>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Told when nobody looks any more.
+    observed: Option<Receiver<()>>,
 }
 
 impl Engine {
@@ -81,6 +87,7 @@ impl Engine {
             instances: services.iter().map(|name| ((*name).to_owned(), 1)).collect(),
             shared: Arc::default(),
             threads: Vec::new(),
+            observed: None,
         };
         if services.contains(&GATEWAY) {
             let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
@@ -141,19 +148,25 @@ impl Engine {
     /// Starts to look at everything again and again; what was seen last is in what comes back.
     ///
     /// # Errors
-    /// When there is no thread for it.
+    /// When there is no thread for it. That the log does not answer is none: what is only seen ends no service.
     pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
-        // So that there is something to see from the beginning. Brokers may need a moment: then it is seen later.
-        drop(observer.look(SystemClock.now_ms()));
-        self.spawn("observer", move |shared| {
+        let (tell, looked) = sync_channel(1);
+        let (over, observed) = sync_channel(1);
+        let shared = Arc::clone(&self.shared);
+        std::thread::Builder::new().name("observer".to_owned()).spawn(move || {
             while !shared.stopping() {
-                shared.sleep(every);
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
                 drop(observer.look(SystemClock.now_ms()));
+                drop(tell.try_send(()));
+                shared.sleep(every);
             }
+            drop(over.try_send(()));
         })?;
+        self.observed = Some(observed);
+        // So that there is something to see from the beginning, where the log answers.
+        drop(looked.recv_timeout(FIRST_LOOK));
         Ok(seen)
     }
 
@@ -236,6 +249,10 @@ impl Engine {
         self.shared.stop();
         for thread in self.threads {
             drop(thread.join());
+        }
+        if let Some(observed) = self.observed {
+            // Whoever only looks may wait for an answer; nobody waits for that.
+            drop(observed.recv_timeout(LAST_LOOK));
         }
         let fatal = self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         let closed = self.bus.close();

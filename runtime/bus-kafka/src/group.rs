@@ -66,6 +66,14 @@ impl GroupContext {
         !lock(&self.changes).is_empty()
     }
 
+    /// Whether the group took this partition away, in a change that nobody took yet.
+    pub(crate) fn is_going(&self, partition: u16) -> bool {
+        lock(&self.changes).iter().any(|change| match change {
+            Change::Revoked(going) | Change::Lost(going) => going.contains(&partition),
+            Change::Assigned(_) => false,
+        })
+    }
+
     /// From now on the client is answered at once.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
