@@ -159,14 +159,14 @@ impl Engine {
             while !shared.stopping() {
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
                 drop(observer.look(SystemClock.now_ms()));
-                drop(tell.try_send(()));
+                tell.try_send(()).ok();
                 shared.sleep(every);
             }
-            drop(over.try_send(()));
+            over.try_send(()).ok();
         })?;
         self.observed = Some(observed);
         // So that there is something to see from the beginning, where the log answers.
-        drop(looked.recv_timeout(FIRST_LOOK));
+        looked.recv_timeout(FIRST_LOOK).ok();
         Ok(seen)
     }
 
@@ -252,7 +252,7 @@ impl Engine {
         }
         if let Some(observed) = self.observed {
             // Whoever only looks may wait for an answer; nobody waits for that.
-            drop(observed.recv_timeout(LAST_LOOK));
+            observed.recv_timeout(LAST_LOOK).ok();
         }
         let fatal = self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         let closed = self.bus.close();
