@@ -5,12 +5,13 @@ mod loops;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, sync_channel};
+
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, bounded};
 use dataflow::bus::Bus;
 use dataflow::source::SourceRunner;
 use dataflow::view::{Start, ViewRunner};
@@ -152,8 +153,8 @@ impl Engine {
     pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
-        let (tell, looked) = sync_channel(1);
-        let (over, observed) = sync_channel(1);
+        let (tell, looked) = bounded(1);
+        let (over, observed) = bounded(1);
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new().name("observer".to_owned()).spawn(move || {
             while !shared.stopping() {
