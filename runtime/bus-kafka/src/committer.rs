@@ -223,11 +223,16 @@ impl Committer {
         let seat = &self.seat;
         let place = format!("{} commit", seat.layout.service);
         let id = seat.config.transactional_id(&seat.layout.service, seat.slot);
-        let made = Transactions::open(&seat.config, &id, || seat.stopping(), |text| {
-            seat.board.set(&place, text);
-            seat.rest(Duration::from_millis(100));
-            seat.stopping()
-        });
+        let made = Transactions::open(
+            &seat.config,
+            &id,
+            || seat.stopping(),
+            |text| {
+                seat.board.set(&place, text);
+                seat.rest(Duration::from_millis(100));
+                seat.stopping()
+            },
+        );
         match made {
             Err(BusError::Busy(_)) if seat.stopping() => Ok(()),
             made => {
@@ -396,8 +401,7 @@ impl Committer {
         self.seat.board.set(&place, error.text());
         self.refusing = true;
         let open = self.open.take();
-        let patience =
-            Duration::from_millis(u64::from(self.seat.config.transaction_timeout_ms));
+        let patience = Duration::from_millis(u64::from(self.seat.config.transaction_timeout_ms));
         let usable = outcome == Outcome::Aborted && matches!(error, TxnError::Abort(_));
         let aborted = usable && self.producer.as_mut().is_some_and(|p| p.abort(patience).is_ok());
         if let TxnError::Fatal(text) = &error {

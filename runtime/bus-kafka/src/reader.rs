@@ -149,10 +149,9 @@ impl Readers {
         };
         let consumer = match kept {
             Some(cursor) => cursor.consumer,
-            None => Self::consumer(
-                &self.config,
-                &format!("{}conveyance-reader", self.config.prefix),
-            )?,
+            None => {
+                Self::consumer(&self.config, &format!("{}conveyance-reader", self.config.prefix))?
+            }
         };
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, i32::from(partition), Offset::Offset(from.cast_signed()))

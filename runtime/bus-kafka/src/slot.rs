@@ -139,7 +139,9 @@ pub(crate) fn fence_absent(
         std::thread::scope(|scope| {
             let running: Vec<_> = ids
                 .iter()
-                .map(|id| scope.spawn(move || Transactions::try_open(config, id, give_up).map(drop)))
+                .map(|id| {
+                    scope.spawn(move || Transactions::try_open(config, id, give_up).map(drop))
+                })
                 .collect();
             running.into_iter().try_for_each(|thread| {
                 thread.join().unwrap_or_else(|_| {
