@@ -287,11 +287,8 @@ impl Run {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut tasks = JoinSet::new();
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / arguments.commands.max(1));
-        let every = if arguments.to_all == 0 {
-            u64::MAX
-        } else {
-            u64::from(arguments.commands / arguments.to_all).max(1)
-        };
+        let every = arguments.commands.checked_div(arguments.to_all);
+        let every = every.map_or(u64::MAX, |n| u64::from(n).max(1));
         let total = arguments.seconds * u64::from(arguments.commands);
         for n in 0..total {
             ticks.tick().await;

@@ -5,12 +5,13 @@ mod loops;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, sync_channel};
+
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, bounded};
 use dataflow::bus::Bus;
 use dataflow::source::SourceRunner;
 use dataflow::view::{Start, ViewRunner};
@@ -152,21 +153,21 @@ impl Engine {
     pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
-        let (tell, looked) = sync_channel(1);
-        let (over, observed) = sync_channel(1);
+        let (tell, looked) = bounded(1);
+        let (over, observed) = bounded(1);
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new().name("observer".to_owned()).spawn(move || {
             while !shared.stopping() {
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
                 drop(observer.look(SystemClock.now_ms()));
-                drop(tell.try_send(()));
+                tell.try_send(()).ok();
                 shared.sleep(every);
             }
-            drop(over.try_send(()));
+            over.try_send(()).ok();
         })?;
         self.observed = Some(observed);
         // So that there is something to see from the beginning, where the log answers.
-        drop(looked.recv_timeout(FIRST_LOOK));
+        looked.recv_timeout(FIRST_LOOK).ok();
         Ok(seen)
     }
 
@@ -252,7 +253,7 @@ impl Engine {
         }
         if let Some(observed) = self.observed {
             // Whoever only looks may wait for an answer; nobody waits for that.
-            drop(observed.recv_timeout(LAST_LOOK));
+            observed.recv_timeout(LAST_LOOK).ok();
         }
         let fatal = self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         let closed = self.bus.close();

@@ -43,6 +43,8 @@ const FILTERS: [&str; 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Now {
     Race,
+    /// Keep the stream that is open: it began while commands raced it.
+    Hold,
     Rest(u64),
     End,
 }
@@ -120,22 +122,12 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
             drop(server);
             server = Server::start(data, market, port)?;
         }
+        say.send(Now::Hold)?;
         commander.settle(REST).await?;
         let mark = commander.mark(&marker, REST).await?;
         rests += 1;
         say.send(Now::Rest(mark))?;
-        let wanted = rests * arguments.subscribers as u64;
-        tokio::time::timeout(REST, async {
-            while counts.judged.load(Ordering::Acquire) < wanted {
-                if let Some(ended) = clients.try_join_next() {
-                    ended??;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            anyhow::Ok(())
-        })
-        .await
-        .context("some clients never saw the marker")??;
+        all_judged(&mut clients, &counts, rests * arguments.subscribers as u64).await?;
         if arguments.broken
             && !counts.wrong.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
         {
@@ -153,6 +145,21 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
         "gaps": wrong.len(), "disordered": wrong.iter().filter(|w| w.contains(" after ")).count(),
         "first_findings": wrong.iter().take(3).collect::<Vec<_>>(),
     }))
+}
+
+/// Waits until so many comparisons were made.
+async fn all_judged(clients: &mut JoinSet<Result<()>>, counts: &Counts, wanted: u64) -> Result<()> {
+    tokio::time::timeout(REST, async {
+        while counts.judged.load(Ordering::Acquire) < wanted {
+            if let Some(ended) = clients.try_join_next() {
+                ended??;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await
+    .context("some clients never saw the marker")?
 }
 
 /// Commands race the clients; in the middle of it the server may be killed.
@@ -221,7 +228,7 @@ impl Client {
                     self.rest(mark, open.take()).await;
                     judged = mark;
                 }
-                Now::Rest(_) => drop(hear.changed().await),
+                Now::Hold | Now::Rest(_) => drop(hear.changed().await),
                 Now::Race => open = self.stay(&mut chance, &mut hear).await?,
             }
         }

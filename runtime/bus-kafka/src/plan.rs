@@ -15,6 +15,9 @@ use crate::config::KafkaConfig;
 use crate::faults::{self, Reports, What};
 use crate::topics::{self, WantedTopic};
 
+/// Time between two looks at topics that were just made.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What is to be done about one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -55,6 +58,8 @@ pub struct Setting {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Found {
     partitions: usize,
+    /// Partitions that a broker leads at this moment.
+    led: usize,
     replication: usize,
     /// All settings, those that the topic only inherits included.
     settings: BTreeMap<String, String>,
@@ -87,18 +92,29 @@ pub fn apply(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
         .collect();
     if !make.is_empty() {
         topics::make(config, &make)?;
+        wait_until_there(config, &make)?;
     }
-    let changes: Vec<_> = steps
+    set(config, steps)
+}
+
+/// Sets what differs, and waits until the brokers say so.
+fn set(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
+    let wanted: Vec<_> = steps
         .iter()
-        .filter_map(|step| {
-            let Step::Set { topic, all, .. } = step else { return None };
-            let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
-            Some(all.iter().fold(change, |change, (name, value)| change.set(name, value)))
-        })
+        .filter_map(
+            |s| if let Step::Set { topic, all, .. } = s { Some((topic, all)) } else { None },
+        )
         .collect();
-    if changes.is_empty() {
+    if wanted.is_empty() {
         return Ok(());
     }
+    let changes: Vec<_> = wanted
+        .iter()
+        .map(|(topic, all)| {
+            let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+            all.iter().fold(change, |change, (name, value)| change.set(name, value))
+        })
+        .collect();
     let (admin, options) = admin(config)?;
     let results = faults::block_on(admin.alter_configs(&changes, &options))
         .map_err(|e| faults::bus_error(config, What::Topics, &e))?;
@@ -112,6 +128,45 @@ pub fn apply(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
             let advice = faults::advice(config, What::Topics, code);
             return Err(BusError::Fatal(format!("topic `{name}` cannot be set: {advice}")));
         }
+    }
+    until(config, "not every broker tells of the settings", || {
+        let named = wanted.iter().map(|(topic, _)| ((*topic).clone(), Found::default()));
+        let mut found: BTreeMap<_, _> = named.collect();
+        add_settings(config, &mut found)?;
+        Ok(wanted.iter().all(|(topic, all)| {
+            let now = found.get(*topic).map(|f| &f.settings);
+            now.is_some_and(|now| all.iter().all(|(name, value)| now.get(name) == Some(value)))
+        }))
+    })
+}
+
+/// The brokers answer before all of them know a new topic: whoever starts a service next should find it.
+fn wait_until_there(config: &KafkaConfig, made: &[WantedTopic]) -> Result<(), BusError> {
+    let asker = crate::asker(config)?;
+    until(config, "not every partition has a leader", || {
+        let found = layout(config, &asker)?;
+        let there = |t: &WantedTopic| {
+            found.get(&t.name).is_some_and(|f| f.led == usize::from(t.partitions))
+        };
+        Ok(made.iter().all(there))
+    })
+}
+
+/// Looks until it is so, for as long as a request may take.
+fn until(
+    config: &KafkaConfig,
+    still: &str,
+    is_so: impl Fn() -> Result<bool, BusError>,
+) -> Result<(), BusError> {
+    let began = crate::monotonic();
+    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+    while !is_so()? {
+        if began.elapsed() > patience {
+            return Err(BusError::Busy(format!(
+                "what was asked for is done, but {still} yet: look again with `conveyance topics plan`"
+            )));
+        }
+        std::thread::park_timeout(LOOK);
     }
     Ok(())
 }
@@ -139,6 +194,7 @@ fn layout(
             let replication = t.partitions().iter().map(|p| p.replicas().len()).min();
             let found = Found {
                 partitions: t.partitions().len(),
+                led: t.partitions().iter().filter(|p| p.leader() >= 0).count(),
                 replication: replication.unwrap_or(0),
                 ..Found::default()
             };
@@ -227,6 +283,7 @@ mod tests {
         let settings = settings.map(|(n, v)| (n.to_owned(), v.to_owned()));
         Found {
             partitions,
+            led: partitions,
             replication,
             settings: settings.into(),
             own: BTreeMap::from([("other".to_owned(), "1".to_owned())]),

@@ -36,7 +36,7 @@ struct Old(Vec<Finished>);
 impl Effect for Old {
     fn begin(&mut self, ticket: u64, input: RecordRef<'_>) {
         let result = match input.value {
-            Some(b"newer") => Err(Failure::stop("a message of a newer version".to_owned())),
+            Some(b"newer") => Err(Failure::stop("a message of a newer version")),
             _ => Ok(Vec::new()),
         };
         self.0.push((ticket, result));

@@ -23,22 +23,35 @@ fn words(list: &Yaml) -> Vec<String> {
 /// Service, command and environment.
 type Started = (String, Vec<String>, Vec<(String, String)>);
 
+/// The entries of a mapping, with those that `<<: *shared` brings in, as compose merges them.
+fn entries(mapping: &Yaml) -> Vec<(String, &Yaml)> {
+    let all = mapping.as_hash().expect("a mapping").iter();
+    let mut entries = Vec::new();
+    for (name, value) in all {
+        match name.as_str().expect("a name") {
+            "<<" => entries.splice(0..0, self::entries(value)).for_each(drop),
+            name => entries.push((name.to_owned(), value)),
+        }
+    }
+    entries
+}
+
+/// The last entry of that name counts.
+fn entry<'a>(mapping: &'a Yaml, name: &str) -> Option<&'a Yaml> {
+    entries(mapping).into_iter().rev().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
 /// Everything that runs the program.
 fn commands() -> Vec<Started> {
     let compose = compose();
-    let services = compose["services"].as_hash().expect("services");
-    let ours = services.iter().filter(|(_, s)| s["image"].as_str() == Some("conveyance"));
+    let ours = entries(&compose["services"]).into_iter();
+    let ours = ours.filter(|(_, s)| entry(s, "image").and_then(Yaml::as_str) == Some("conveyance"));
+    let text =
+        |y: &Yaml| y.as_str().map(str::to_owned).or_else(|| y.as_i64().map(|n| n.to_string()));
     ours.map(|(name, service)| {
-        // `<<: *shared` is merged here, as compose does it.
-        let environment = service["environment"].as_hash().expect("an environment");
-        let merged = environment.iter().filter(|(k, _)| k.as_str() == Some("<<"));
-        let merged = merged.filter_map(|(_, shared)| shared.as_hash()).flatten();
-        let own = environment.iter().filter(|(k, _)| k.as_str() != Some("<<"));
-        let text =
-            |y: &Yaml| y.as_str().map(str::to_owned).or_else(|| y.as_i64().map(|n| n.to_string()));
-        let all = merged.chain(own).filter_map(|(k, v)| Some((text(k)?, text(v)?)));
-        let name = name.as_str().expect("a name").to_owned();
-        (name, words(&service["command"]), all.collect())
+        let environment = entry(service, "environment").expect("an environment");
+        let environment = entries(environment).into_iter().filter_map(|(k, v)| Some((k, text(v)?)));
+        (name, words(entry(service, "command").expect("a command")), environment.collect())
     })
     .collect()
 }
