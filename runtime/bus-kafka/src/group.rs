@@ -174,3 +174,24 @@ impl ConsumerContext for GroupContext {
         lock(&self.changes).push_back(Change::Lost(partitions));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_group_takes_away_is_going_until_that_is_heard() {
+        for (change, going) in [
+            (Change::Assigned(vec![1]), false),
+            (Change::Revoked(vec![0, 1]), true),
+            (Change::Lost(vec![1]), true),
+            (Change::Lost(vec![2]), false),
+        ] {
+            let context = GroupContext::default();
+            lock(&context.changes).push_back(change);
+            assert_eq!(context.is_going(1), going);
+            drop(context.take());
+            assert!(!context.is_going(1));
+        }
+    }
+}
