@@ -74,6 +74,8 @@ pub(crate) struct KafkaMember {
     /// What the group wants back, one list for each answer that the client waits for.
     wanted_back: Vec<Vec<u16>>,
     gather: Gather,
+    /// Said while the member rewound, for the next poll.
+    kept: Vec<Event>,
     paused: bool,
     heard: Instant,
     watched: Instant,
@@ -114,6 +116,7 @@ impl KafkaMember {
             last_lane: 0,
             wanted_back: Vec::new(),
             gather: Gather::default(),
+            kept: Vec::new(),
             paused: false,
             heard: now,
             watched: now,
@@ -549,7 +552,7 @@ impl Member for KafkaMember {
     fn poll(&mut self, wait: Duration, bytes_max: usize) -> Result<Vec<Event>, BusError> {
         let from = monotonic();
         loop {
-            let mut events = Vec::new();
+            let mut events = std::mem::take(&mut self.kept);
             self.hear_threads(&mut events)?;
             let left = wait.saturating_sub(from.elapsed());
             let slice =
@@ -737,6 +740,9 @@ impl KafkaMember {
             self.pull(Duration::ZERO, self.seat.config.fetch_bytes)?;
             self.wait_for_threads(SLICE, &mut events)?;
         }
+        // One that was restored for the first time meanwhile is news to the service; outcomes are of before.
+        events.retain(|e| matches!(e, Event::Restored(a) if !again.contains(a)));
+        self.kept.append(&mut events);
         Ok(())
     }
 }
