@@ -25,6 +25,8 @@ use crate::tools::Tools;
 use crate::wiring::Wiring;
 use loops::{Shared, run_sources, run_view, run_worker};
 
+/// Time after which a look that failed is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// All services, in the order of the flow.
 const ALL: [&str; 4] = [INGEST, NORMALIZE, TRACK, GATEWAY];
 /// Name of the read model's file in the data folder.
@@ -146,12 +148,12 @@ impl Engine {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
         // So that there is something to see from the beginning. Brokers may need a moment: then it is seen later.
-        drop(observer.look(SystemClock.now_ms()));
+        let mut seen_well = observer.look(SystemClock.now_ms()).is_ok();
         self.spawn("observer", move |shared| {
             while !shared.stopping() {
-                shared.sleep(every);
+                shared.sleep(if seen_well { every } else { every.min(LOOK_AGAIN) });
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
-                drop(observer.look(SystemClock.now_ms()));
+                seen_well = observer.look(SystemClock.now_ms()).is_ok();
             }
         })?;
         Ok(seen)
