@@ -26,6 +26,8 @@ use watcher::{Begun, Saw};
 const OPENED_AT_A_TIME: usize = 200;
 /// Listings that are commanded, where all subscribers watch the same.
 const TARGETS: usize = 100;
+/// Longest time for every command to be answered.
+const SETTLE: Duration = Duration::from_secs(60);
 /// Time for the last events to arrive.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Half the side of a subscriber's box, in degrees.
@@ -190,6 +192,7 @@ impl Run {
         let began = now();
         self.command(arguments).await?;
         let commanded = began.elapsed();
+        self.commander.settle(SETTLE).await?;
         tokio::time::sleep(DRAIN).await;
         stop.send(true)?;
         drop(stuck);
@@ -284,11 +287,8 @@ impl Run {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut tasks = JoinSet::new();
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / arguments.commands.max(1));
-        let every = if arguments.to_all == 0 {
-            u64::MAX
-        } else {
-            u64::from(arguments.commands / arguments.to_all).max(1)
-        };
+        let every = arguments.commands.checked_div(arguments.to_all);
+        let every = every.map_or(u64::MAX, |n| u64::from(n).max(1));
         let total = arguments.seconds * u64::from(arguments.commands);
         for n in 0..total {
             ticks.tick().await;

@@ -5,11 +5,13 @@ mod loops;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, bounded};
 use dataflow::bus::Bus;
 use dataflow::source::SourceRunner;
 use dataflow::view::{Start, ViewRunner};
@@ -29,6 +31,9 @@ use loops::{Shared, run_sources, run_view, run_worker};
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// All services, in the order of the flow.
 const ALL: [&str; 4] = [INGEST, NORMALIZE, TRACK, GATEWAY];
+/// A start waits so long for the first look at everything, and a stop for the last one.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Name of the read model's file in the data folder.
 pub(crate) const VIEWS: &str = "views.db";
 
@@ -51,6 +56,8 @@ pub(crate) struct Engine {
     instances: BTreeMap<String, u32>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Told when nobody looks any more.
+    observed: Option<Receiver<()>>,
 }
 
 impl Engine {
@@ -83,6 +90,7 @@ impl Engine {
             instances: services.iter().map(|name| ((*name).to_owned(), 1)).collect(),
             shared: Arc::default(),
             threads: Vec::new(),
+            observed: None,
         };
         if services.contains(&GATEWAY) {
             let view = ListingView::open(&dir.join(VIEWS), wiring.display.clone())?;
@@ -143,19 +151,26 @@ impl Engine {
     /// Starts to look at everything again and again; what was seen last is in what comes back.
     ///
     /// # Errors
-    /// When there is no thread for it.
+    /// When there is no thread for it. That the log does not answer is none: what is only seen ends no service.
     pub(crate) fn observe(&mut self, tools: Tools, every: Duration) -> Result<Seen> {
         let mut observer = Observer::new(tools, self.freshness.clone(), self.instances.clone());
         let seen = observer.seen();
-        // So that there is something to see from the beginning. Brokers may need a moment: then it is seen later.
-        let mut seen_well = observer.look(SystemClock.now_ms()).is_ok();
-        self.spawn("observer", move |shared| {
+        let (tell, looked) = bounded(1);
+        let (over, observed) = bounded(1);
+        let shared = Arc::clone(&self.shared);
+        std::thread::Builder::new().name("observer".to_owned()).spawn(move || {
             while !shared.stopping() {
-                shared.sleep(if seen_well { every } else { every.min(LOOK_AGAIN) });
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
-                seen_well = observer.look(SystemClock.now_ms()).is_ok();
+                let seen_well = observer.look(SystemClock.now_ms()).is_ok();
+                tell.try_send(()).ok();
+                // Brokers may need a moment for topics that were just made.
+                shared.sleep(if seen_well { every } else { every.min(LOOK_AGAIN) });
             }
+            over.try_send(()).ok();
         })?;
+        self.observed = Some(observed);
+        // So that there is something to see from the beginning, where the log answers.
+        looked.recv_timeout(FIRST_LOOK).ok();
         Ok(seen)
     }
 
@@ -238,6 +253,10 @@ impl Engine {
         self.shared.stop();
         for thread in self.threads {
             drop(thread.join());
+        }
+        if let Some(observed) = self.observed {
+            // Whoever only looks may wait for an answer; nobody waits for that.
+            observed.recv_timeout(LAST_LOOK).ok();
         }
         let fatal = self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
         let closed = self.bus.close();

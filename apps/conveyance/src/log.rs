@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use bus_kafka::inspect::{self, Instances, OpenTransaction};
@@ -9,6 +10,9 @@ use bus_kafka::{KafkaBus, KafkaConfig};
 use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::{Bus, BusError};
 use dataflow::{Board, Clock, Flow, SystemClock};
+
+/// Between two tries to reach brokers.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A bus that can say how it is, and that is closed at the end.
 pub(crate) trait Log: Bus {
@@ -123,4 +127,34 @@ fn wrong_sync() -> Option<bus_sqlite::WrongSync> {
 /// What is in the way, with what to do.
 pub(crate) fn connect(config: KafkaConfig, flow: &Flow, board: Board) -> Result<Arc<dyn Log>> {
     Ok(KafkaBus::connect(config, flow, Arc::new(SystemClock), board)?)
+}
+
+/// The same, for whoever starts together with the brokers: waits up to `within` for them, and says so once.
+///
+/// # Errors
+/// At once what a person must see to; what only takes time, after that time.
+pub(crate) fn await_kafka(
+    config: &KafkaConfig,
+    flow: &Flow,
+    board: &Board,
+    within: Duration,
+) -> Result<Arc<dyn Log>> {
+    let from = SystemClock.now_ms();
+    let late = || SystemClock.now_ms().abs_diff(from) > millis(within);
+    let mut said = false;
+    loop {
+        match KafkaBus::connect(config.clone(), flow, Arc::new(SystemClock), board.clone()) {
+            Err(BusError::Busy(text)) if !late() => {
+                if !std::mem::replace(&mut said, true) {
+                    eprintln!("waiting for Kafka: {text}");
+                }
+                std::thread::park_timeout(PATIENCE);
+            }
+            connected => return Ok(connected?),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

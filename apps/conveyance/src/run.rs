@@ -26,6 +26,8 @@ use crate::{ending, log, observe, operate, print, socket, tokens};
 const WATCH_MS: u64 = 500;
 /// A process that is told to stop is gone after this time: supervisors wait ten seconds.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// Services are started together with the brokers, and before them: they wait this long.
+const BROKERS_WITHIN: Duration = Duration::from_secs(300);
 /// Time between two looks at the flow in a process that only tells Prometheus.
 const LOOK_FOR_METRICS: Duration = Duration::from_secs(5);
 /// Time between two looks at whether a one-shot load is over.
@@ -106,7 +108,7 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
 fn start(args: &Run, config: &KafkaConfig) -> Result<(Engine, Tools)> {
     let wiring = wiring(args)?;
     let board = Board::default();
-    let bus = log::connect(config.clone(), &crate::flow::table(), board.clone())?;
+    let bus = log::await_kafka(config, &crate::flow::table(), &board, BROKERS_WITHIN)?;
     let dir = folder(&args.service, config);
     std::fs::create_dir_all(&dir)
         .with_context(|| format!("cannot make {}: --state names another folder", dir.display()))?;

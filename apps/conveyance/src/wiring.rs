@@ -16,6 +16,9 @@ const CONFIG_BYTES_MAX: u64 = 4 << 20;
 /// Largest file of places that is read, in bytes.
 const PLACES_BYTES_MAX: u64 = 512 << 20;
 
+/// Where listings come from that users add: what their keys begin with.
+const BY_HAND: &str = "hand";
+
 /// Everything that the services need to know of the feeds.
 #[derive(Clone)]
 pub(crate) struct Wiring {
@@ -53,6 +56,11 @@ impl Wiring {
         let mut packs = HashMap::new();
         let mut plans = Vec::new();
         for feed in &feeds.feeds {
+            if feed.name == BY_HAND {
+                bail!(
+                    "feed `{BY_HAND}`: this name is kept for listings that users add: choose another"
+                );
+            }
             let path = base.join(&feed.pack);
             let pack = read_pack(&path).with_context(|| format!("feed `{}`", feed.name))?;
             if reading != Reading::Elsewhere {
@@ -89,6 +97,9 @@ pub(crate) fn read_pack(path: &Path) -> Result<Pack> {
 
 fn display(feeds: &Feeds) -> Display {
     let mut display = Display::default();
+    // Whoever adds a listing sets its display flags; where they allow it, its place may be shown.
+    let place = ["Latitude", "Longitude"].map(str::to_owned).to_vec();
+    display.feeds.insert(BY_HAND.to_owned(), FeedDisplay { absent: Absent::Deny, also: place });
     for feed in &feeds.feeds {
         let absent = if feed.absent_flags_allow { Absent::Allow } else { Absent::Deny };
         display.feeds.insert(feed.name.clone(), FeedDisplay { absent, also: feed.show.clone() });

@@ -162,7 +162,8 @@ mod tests {
         let found = measured(Some(warm), end, Some(0.5), 0).unwrap();
         let figures =
             [found.records_per_s, found.cpu_s_per_million, found.broker_cpu_s_per_million];
-        assert_eq!(figures.map(f64::round), [200.0, 1_250.0, 2_500.0]);
+        let near = figures.iter().zip([200.0, 1_250.0, 2_500.0]).all(|(f, e)| (f - e).abs() < 0.5);
+        assert!(near, "{figures:?}");
         assert!(measured(None, end, None, 0).is_err());
     }
 }

@@ -37,7 +37,7 @@ impl Work {
 
 /// The listing of a key at a revision: half of the revisions change price or status.
 pub(crate) fn listing(key: u64, revision: u64) -> String {
-    let changes = |r: u64| mix(key * 64 + r) % 2 == 0;
+    let changes = |r: u64| mix(key * 64 + r).is_multiple_of(2);
     let changed = (1..=revision).filter(|r| changes(*r)).count() as u64;
     let last = (1..=revision).rev().find(|r| changes(*r)).unwrap_or(0);
     let status = STATUSES.get((mix(key + last) % 4) as usize).copied().unwrap_or("A");

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Arguments;
 use super::server::{Market, Server};
-use super::targets::{Commander, DEVICE, PRICE, find};
+use super::targets::{Commander, DEVICE, find};
 use super::watcher::open;
 use super::wire::{Connection, Event, Events};
 use crate::power::chance::Chance;
@@ -30,13 +30,11 @@ const PACE: Duration = Duration::from_millis(6);
 const STAY_MS: u64 = 60;
 /// Longest time that everything may take to come to rest.
 const REST: Duration = Duration::from_secs(60);
-/// Prices below this are small ones; commands switch between small and large.
-const SMALL: u64 = 5_000;
 
 /// What clients watch; the marker is added to each.
 const FILTERS: [&str; 4] = [
     "price_min=100000000",
-    "price_max=5000",
+    "price_max=500",
     "box=-170,15,-50,75&price_min=100000000",
     "status=Active&beds_min=2&price_min=100000000",
 ];
@@ -45,6 +43,8 @@ const FILTERS: [&str; 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Now {
     Race,
+    /// Keep the stream that is open: it began while commands raced it.
+    Hold,
     Rest(u64),
     End,
 }
@@ -122,22 +122,12 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
             drop(server);
             server = Server::start(data, market, port)?;
         }
+        say.send(Now::Hold)?;
         commander.settle(REST).await?;
         let mark = commander.mark(&marker, REST).await?;
         rests += 1;
         say.send(Now::Rest(mark))?;
-        let wanted = rests * arguments.subscribers as u64;
-        tokio::time::timeout(REST, async {
-            while counts.judged.load(Ordering::Acquire) < wanted {
-                if let Some(ended) = clients.try_join_next() {
-                    ended??;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            anyhow::Ok(())
-        })
-        .await
-        .context("some clients never saw the marker")??;
+        all_judged(&mut clients, &counts, rests * arguments.subscribers as u64).await?;
         if arguments.broken
             && !counts.wrong.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
         {
@@ -155,6 +145,21 @@ pub(crate) async fn check(arguments: &Arguments, data: &Path) -> Result<Value> {
         "gaps": wrong.len(), "disordered": wrong.iter().filter(|w| w.contains(" after ")).count(),
         "first_findings": wrong.iter().take(3).collect::<Vec<_>>(),
     }))
+}
+
+/// Waits until so many comparisons were made.
+async fn all_judged(clients: &mut JoinSet<Result<()>>, counts: &Counts, wanted: u64) -> Result<()> {
+    tokio::time::timeout(REST, async {
+        while counts.judged.load(Ordering::Acquire) < wanted {
+            if let Some(ended) = clients.try_join_next() {
+                ended??;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await
+    .context("some clients never saw the marker")?
 }
 
 /// Commands race the clients; in the middle of it the server may be killed.
@@ -176,8 +181,7 @@ async fn race(
         }
         let at = usize::try_from(chance.below(keys.len() as u64))?;
         let Some(key) = keys.get(at) else { continue };
-        let base = if chance.below(2) == 0 { PRICE } else { SMALL / 5 };
-        commander.try_price(&mut tasks, key, base + n % (SMALL / 2));
+        commander.try_send(&mut tasks, key, chance.below(2) == 0);
         tokio::time::sleep(PACE).await;
         while let Some(done) = tasks.try_join_next() {
             done??;
@@ -224,7 +228,7 @@ impl Client {
                     self.rest(mark, open.take()).await;
                     judged = mark;
                 }
-                Now::Rest(_) => drop(hear.changed().await),
+                Now::Hold | Now::Rest(_) => drop(hear.changed().await),
                 Now::Race => open = self.stay(&mut chance, &mut hear).await?,
             }
         }
@@ -343,7 +347,10 @@ impl Client {
     }
 
     async fn compare(&mut self) {
-        let Ok(mut truth) = list(self.address, self.filter()).await else { return };
+        let mut truth = match list(self.address, self.filter()).await {
+            Ok(truth) => truth,
+            Err(error) => return self.counts.wrong(format!("nothing to compare with: {error:#}")),
+        };
         truth.remove(&self.marker);
         if self.model != truth {
             let missing = truth.iter().find(|(key, version)| self.model.get(*key) != Some(version));

@@ -75,7 +75,7 @@ fn gaps(measured: &Measured, last: &HashMap<&str, u64>) -> (u64, Option<String>)
         for key in &saw.watches {
             let Some(version) = last.get(key.as_str()) else { continue };
             let known = saw.versions.get(key).copied();
-            if known.unwrap_or(0) < *version {
+            if known.unwrap_or(0) < *version && !saw.gone.contains(key) {
                 gaps += 1;
                 first.get_or_insert_with(|| {
                     format!("subscriber {n}: {key} at {known:?}, not {version}")

@@ -66,6 +66,11 @@ pub(crate) async fn find(
     Ok((targets, versions))
 }
 
+#[allow(clippy::cast_precision_loss, reason = "some thousand commands")]
+fn cents(cents: u64) -> Value {
+    json!(cents as f64 / 100.0)
+}
+
 /// What is known of the commands so far.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
@@ -110,14 +115,18 @@ impl Commander {
     pub(crate) fn send(&self, tasks: &mut JoinSet<Result<()>>, key: &str) {
         let (number, version) = self.next(key);
         let (commander, key) = (self.clone(), key.to_owned());
-        tasks.spawn(async move { commander.carry((number, PRICE + number), &key, version).await });
+        tasks.spawn(async move {
+            commander.carry((number, json!(PRICE + number)), &key, version).await
+        });
     }
 
-    /// As `send`, with that price, to a server that may be dead.
-    pub(crate) fn try_price(&self, tasks: &mut JoinSet<Result<()>>, key: &str, price: u64) {
+    /// As `send`, to a server that may be dead; the price is a large one, or one that no home and no rent has. No
+    /// two are the same: a command that changes nothing makes no new version.
+    pub(crate) fn try_send(&self, tasks: &mut JoinSet<Result<()>>, key: &str, large: bool) {
         let (number, version) = self.next(key);
         let (commander, key) = (self.clone(), key.to_owned());
         tasks.spawn(async move {
+            let price = if large { json!(PRICE + number) } else { cents(number + 100) };
             if commander.carry((number, price), &key, version).await.is_err() {
                 // It may have counted or not; nobody waits for it.
                 commander.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -158,6 +167,8 @@ impl Commander {
     /// Changes a listing, and waits until that is known; the version it has then.
     pub(crate) async fn mark(&self, key: &str, patience: Duration) -> Result<u64> {
         let from = self.book(|book| book.versions.get(key).copied().unwrap_or(0));
+        // Connections to a server that died are of no use.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut tasks = JoinSet::new();
         self.send(&mut tasks, key);
         tasks.join_next().await.context("a task")???;
@@ -173,7 +184,7 @@ impl Commander {
         tokio::time::timeout(patience, done).await.context("the marker was not changed")
     }
 
-    async fn carry(&self, (number, price): (u64, u64), key: &str, version: u64) -> Result<()> {
+    async fn carry(&self, (number, price): (u64, Value), key: &str, version: u64) -> Result<()> {
         let _turn = self.turns.acquire().await?;
         let kept = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut lane = match kept {

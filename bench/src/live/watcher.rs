@@ -1,6 +1,6 @@
 //! A subscriber that measures: what it saw, when, and in what order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,8 @@ pub(crate) struct Saw {
     pub(crate) commands: Vec<(u64, Instant)>,
     /// The newest version of each listing.
     pub(crate) versions: HashMap<String, u64>,
+    /// Listings that it was told are gone: what happens to them then is not for it to see.
+    pub(crate) gone: HashSet<String>,
     /// Versions that came twice or in the wrong order.
     pub(crate) disordered: u64,
     /// Where it is.
@@ -64,6 +66,11 @@ impl Saw {
             .and_then(|text| text.split([',', '}']).next())
             .and_then(|text| text.parse().ok())
             .unwrap_or(0);
+        if event.name == "gone" {
+            self.gone.insert(key.to_owned());
+        } else {
+            self.gone.remove(key);
+        }
         match self.versions.get_mut(key) {
             Some(known) if *known >= version => self.disordered += 1,
             Some(known) => *known = version,

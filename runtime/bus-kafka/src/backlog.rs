@@ -58,6 +58,15 @@ fn places(
 
 /// What one service has not done.
 pub(crate) fn of(shared: &Shared, service: &ServiceSpec) -> Result<Vec<Backlog>, BusError> {
+    look(shared, service, COUNT_BYTES)
+}
+
+/// The same, reading so much to count; of one byte, it is the first record alone.
+fn look(
+    shared: &Shared,
+    service: &ServiceSpec,
+    bytes_max: usize,
+) -> Result<Vec<Backlog>, BusError> {
     let mut all = Vec::new();
     for ((topic, partition), place) in places(shared, service)? {
         let name: Arc<str> = topic.as_str().into();
@@ -67,7 +76,7 @@ pub(crate) fn of(shared: &Shared, service: &ServiceSpec) -> Result<Vec<Backlog>,
         let mut records = range.end.saturating_sub(next);
         let mut oldest_ms = None;
         if records > 0 {
-            let read = shared.readers.read((&physical, &name), partition, next, COUNT_BYTES)?;
+            let read = shared.readers.read((&physical, &name), partition, next, bytes_max)?;
             oldest_ms = read.iter().find(|b| !b.is_empty()).map(|b| b.appended_ms);
             let counted: usize = read.iter().map(|b| b.records_from(next).count()).sum();
             if read.last().is_some_and(|b| b.next_offset() >= range.end) {
@@ -90,6 +99,6 @@ pub(crate) fn of(shared: &Shared, service: &ServiceSpec) -> Result<Vec<Backlog>,
 /// nobody can say just now.
 pub(crate) fn oldest_ms(shared: &Shared, services: &[String]) -> Option<i64> {
     let asked = shared.flow.services.iter().filter(|s| services.contains(&s.name));
-    let all = asked.filter_map(|service| of(shared, service).ok()).flatten();
+    let all = asked.filter_map(|service| look(shared, service, 1).ok()).flatten();
     all.filter_map(|b| b.oldest_ms).min()
 }

@@ -32,6 +32,8 @@ const UNITS_MAX: usize = 4;
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// And when it holds this much that is not on disk.
 const FLUSH_BYTES: usize = 16 << 20;
+/// A member that is going aborts within this time, or leaves it to whoever has its slot next.
+const LAST_ABORT: Duration = Duration::from_secs(1);
 /// Being fenced twice within this time means that someone else has this slot.
 const FENCED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -120,7 +122,7 @@ impl Committer {
             && let Some(producer) = &mut self.producer
         {
             // Readers of the outputs would wait for this transaction until it times out.
-            drop(producer.abort());
+            drop(producer.abort(LAST_ABORT));
         }
         drop(self.flush());
     }
@@ -221,11 +223,16 @@ impl Committer {
         let seat = &self.seat;
         let place = format!("{} commit", seat.layout.service);
         let id = seat.config.transactional_id(&seat.layout.service, seat.slot);
-        let made = Transactions::open(&seat.config, &id, |text| {
-            seat.board.set(&place, text);
-            seat.rest(Duration::from_millis(100));
-            seat.stopping()
-        });
+        let made = Transactions::open(
+            &seat.config,
+            &id,
+            || seat.stopping(),
+            |text| {
+                seat.board.set(&place, text);
+                seat.rest(Duration::from_millis(100));
+                seat.stopping()
+            },
+        );
         match made {
             Err(BusError::Busy(_)) if seat.stopping() => Ok(()),
             made => {
@@ -394,8 +401,9 @@ impl Committer {
         self.seat.board.set(&place, error.text());
         self.refusing = true;
         let open = self.open.take();
+        let patience = Duration::from_millis(u64::from(self.seat.config.transaction_timeout_ms));
         let usable = outcome == Outcome::Aborted && matches!(error, TxnError::Abort(_));
-        let aborted = usable && self.producer.as_mut().is_some_and(|p| p.abort().is_ok());
+        let aborted = usable && self.producer.as_mut().is_some_and(|p| p.abort(patience).is_ok());
         if let TxnError::Fatal(text) = &error {
             return Err(BusError::Fatal(text.clone()));
         }
@@ -445,11 +453,13 @@ impl Committer {
     /// is known, since nobody but the owner of a partition writes there.
     fn flush(&mut self) -> Result<(), BusError> {
         self.last_flush = monotonic();
-        if self.open.is_none() && !self.refusing {
+        if self.open.is_none() && !self.refusing && !self.seat.stopping() {
             let consumer = self.seat.consumer();
             for shelf in self.seat.store.dirty_shelves() {
                 let Some(epoch) = consumer.context().epoch_of(shelf.1) else { continue };
-                self.seen.extend(self.end_of(shelf).map(|end| (shelf, end, epoch)));
+                // Brokers that do not answer are not asked about each partition.
+                let Some(end) = self.end_of(shelf) else { break };
+                self.seen.push((shelf, end, epoch));
             }
         }
         let places: Vec<_> = std::mem::take(&mut self.places).into_iter().collect();

@@ -66,6 +66,14 @@ impl GroupContext {
         !lock(&self.changes).is_empty()
     }
 
+    /// Whether the group took this partition away, in a change that nobody took yet.
+    pub(crate) fn is_going(&self, partition: u16) -> bool {
+        lock(&self.changes).iter().any(|change| match change {
+            Change::Revoked(going) | Change::Lost(going) => going.contains(&partition),
+            Change::Assigned(_) => false,
+        })
+    }
+
     /// From now on the client is answered at once.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
@@ -164,5 +172,26 @@ impl ConsumerContext for GroupContext {
         }
         drop(let_go(consumer, &partitions));
         lock(&self.changes).push_back(Change::Lost(partitions));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_group_takes_away_is_going_until_that_is_heard() {
+        for (change, going) in [
+            (Change::Assigned(vec![1]), false),
+            (Change::Revoked(vec![0, 1]), true),
+            (Change::Lost(vec![1]), true),
+            (Change::Lost(vec![2]), false),
+        ] {
+            let context = GroupContext::default();
+            lock(&context.changes).push_back(change);
+            assert_eq!(context.is_going(1), going);
+            drop(context.take());
+            assert!(!context.is_going(1));
+        }
     }
 }

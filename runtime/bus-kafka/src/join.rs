@@ -16,6 +16,10 @@ use crate::seat::{GroupConsumer, Parts, Seat};
 use crate::slot;
 use crate::store::Store;
 
+/// How often a group is asked for its members that cannot answer, and the time between.
+const TRIES_MAX: u32 = 50;
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The consumer of a slot, subscribed.
 pub(crate) fn consumer(
     config: &KafkaConfig,
@@ -49,23 +53,28 @@ pub(crate) fn consumer(
     Ok(consumer)
 }
 
+/// Who is in the group now, to claim a slot that nobody has.
+fn members(shared: &Shared, layout: &Layout) -> Result<Vec<String>, BusError> {
+    let asker = shared.readers.stranger(&layout.group)?;
+    let mut tries = 0;
+    loop {
+        match slot::group(&asker, &shared.config, &layout.group) {
+            Err(BusError::Busy(_)) if tries < TRIES_MAX => {
+                tries += 1;
+                std::thread::park_timeout(PATIENCE);
+            }
+            answer => return Ok(answer?.members),
+        }
+    }
+}
+
 /// Joins as one more instance.
 pub(crate) fn join(shared: &Shared, service: &ServiceSpec) -> Result<KafkaMember, BusError> {
     let config = &shared.config;
     let layout = Layout::of(&shared.flow, service, config)?;
-    let members = {
-        let asker = shared.readers.stranger(&layout.group)?;
-        let patience = Duration::from_millis(100);
-        let mut tries = 0;
-        loop {
-            match slot::group(&asker, config, &layout.group) {
-                Err(BusError::Busy(_)) if tries < 50 => {
-                    tries += 1;
-                    std::thread::park_timeout(patience);
-                }
-                answer => break answer?.members,
-            }
-        }
+    let members = match config.slot {
+        Some(_) => Vec::new(),
+        None => members(shared, &layout)?,
     };
     let slot = slot::claim(config, &layout, &members)?;
     let store = Store::open(&slot.dir, shared.epoch)?;

@@ -155,6 +155,10 @@ impl KafkaMember {
 
     fn on_restored(&mut self, restored: Restored, events: &mut Vec<Event>) -> Result<(), BusError> {
         let Restored { assignment, offsets } = restored;
+        // Fetching it now would go on when it is no longer this member's.
+        if self.seat.consumer().context().is_going(assignment.partition) {
+            return Ok(());
+        }
         let Some(owned) = self
             .owned
             .get_mut(&assignment.partition)
@@ -486,7 +490,8 @@ impl KafkaMember {
                 i32::from(lane.partition),
                 Duration::from_secs(1),
             );
-            let Ok((_, end)) = ends else { continue };
+            // Brokers that do not answer are not asked about each partition.
+            let Ok((_, end)) = ends else { break };
             if u64::try_from(end).is_ok_and(|end| end > lane.fetched) && self.gather.is_empty() {
                 stuck.push(format!("{}/{} at {}", lane.topic, lane.partition, lane.fetched));
             }

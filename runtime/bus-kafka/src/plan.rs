@@ -94,17 +94,27 @@ pub fn apply(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
         topics::make(config, &make)?;
         wait_until_there(config, &make)?;
     }
-    let changes: Vec<_> = steps
+    set(config, steps)
+}
+
+/// Sets what differs, and waits until the brokers say so.
+fn set(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
+    let wanted: Vec<_> = steps
         .iter()
-        .filter_map(|step| {
-            let Step::Set { topic, all, .. } = step else { return None };
-            let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
-            Some(all.iter().fold(change, |change, (name, value)| change.set(name, value)))
-        })
+        .filter_map(
+            |s| if let Step::Set { topic, all, .. } = s { Some((topic, all)) } else { None },
+        )
         .collect();
-    if changes.is_empty() {
+    if wanted.is_empty() {
         return Ok(());
     }
+    let changes: Vec<_> = wanted
+        .iter()
+        .map(|(topic, all)| {
+            let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+            all.iter().fold(change, |change, (name, value)| change.set(name, value))
+        })
+        .collect();
     let (admin, options) = admin(config)?;
     let results = faults::block_on(admin.alter_configs(&changes, &options))
         .map_err(|e| faults::bus_error(config, What::Topics, &e))?;
@@ -119,29 +129,46 @@ pub fn apply(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
             return Err(BusError::Fatal(format!("topic `{name}` cannot be set: {advice}")));
         }
     }
-    Ok(())
+    until(config, "not every broker tells of the settings", || {
+        let named = wanted.iter().map(|(topic, _)| ((*topic).clone(), Found::default()));
+        let mut found: BTreeMap<_, _> = named.collect();
+        add_settings(config, &mut found)?;
+        Ok(wanted.iter().all(|(topic, all)| {
+            let now = found.get(*topic).map(|f| &f.settings);
+            now.is_some_and(|now| all.iter().all(|(name, value)| now.get(name) == Some(value)))
+        }))
+    })
 }
 
 /// The brokers answer before all of them know a new topic: whoever starts a service next should find it.
 fn wait_until_there(config: &KafkaConfig, made: &[WantedTopic]) -> Result<(), BusError> {
     let asker = crate::asker(config)?;
-    let began = crate::monotonic();
-    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
-    loop {
+    until(config, "not every partition has a leader", || {
         let found = layout(config, &asker)?;
         let there = |t: &WantedTopic| {
             found.get(&t.name).is_some_and(|f| f.led == usize::from(t.partitions))
         };
-        if made.iter().all(there) {
-            return Ok(());
-        }
+        Ok(made.iter().all(there))
+    })
+}
+
+/// Looks until it is so, for as long as a request may take.
+fn until(
+    config: &KafkaConfig,
+    still: &str,
+    is_so: impl Fn() -> Result<bool, BusError>,
+) -> Result<(), BusError> {
+    let began = crate::monotonic();
+    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
+    while !is_so()? {
         if began.elapsed() > patience {
-            return Err(BusError::Busy(
-                "the topics are made, but not every partition has a leader yet: look again with `conveyance topics plan`".to_owned(),
-            ));
+            return Err(BusError::Busy(format!(
+                "what was asked for is done, but {still} yet: look again with `conveyance topics plan`"
+            )));
         }
         std::thread::park_timeout(LOOK);
     }
+    Ok(())
 }
 
 type Admin = AdminClient<rdkafka::client::DefaultClientContext>;

@@ -71,18 +71,23 @@ impl Transactions {
     pub(crate) fn open(
         config: &KafkaConfig,
         id: &str,
+        stopping: impl Fn() -> bool,
         give_up: impl Fn(&str) -> bool,
     ) -> Result<Self, BusError> {
         loop {
-            match Self::try_open(config, id) {
+            match Self::try_open(config, id, &stopping) {
                 Err(BusError::Busy(text)) if !give_up(&text) => {}
                 made => return made,
             }
         }
     }
 
-    /// The same, once.
-    pub(crate) fn try_open(config: &KafkaConfig, id: &str) -> Result<Self, BusError> {
+    /// The same, once, and only until `give_up`.
+    pub(crate) fn try_open(
+        config: &KafkaConfig,
+        id: &str,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Self, BusError> {
         let failed = |e| faults::bus_error(config, What::Transaction(id), &e);
         let reports = Reports::default();
         let kilobytes = (config.in_flight_bytes / 1024).max(1_024);
@@ -105,7 +110,16 @@ impl Transactions {
             .create_with_context(reports.clone())
             .map_err(failed)?;
         let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
-        producer.init_transactions(patience).map_err(|e| {
+        let from = monotonic();
+        let init = || loop {
+            match producer.init_transactions(STEP) {
+                // It goes on in the background, and is waited for again.
+                Err(KafkaError::Transaction(e))
+                    if e.is_retriable() && from.elapsed() < patience && !give_up() => {}
+                done => return done,
+            }
+        };
+        init().map_err(|e| {
             producer.poll(Duration::ZERO);
             match reports.telling() {
                 Some(code) => BusError::Fatal(faults::advice(config, What::Transaction(id), code)),
@@ -197,15 +211,14 @@ impl Transactions {
     pub(crate) fn commit(&mut self, give_up: &dyn Fn() -> bool) -> Result<(), TxnError> {
         self.settle(give_up)?;
         let (from, reported) = (monotonic(), self.reports.count());
-        let result = self.insist(&|| false, || self.producer.commit_transaction(STEP));
+        let result = self.insist(give_up, || self.producer.commit_transaction(STEP));
         self.doubt(from, reported);
         result
     }
 
-    /// Aborts. Any error means that it must be made anew.
-    pub(crate) fn abort(&mut self) -> Result<(), TxnError> {
+    /// Aborts, within about this time. Any error means that it must be made anew.
+    pub(crate) fn abort(&mut self, patience: Duration) -> Result<(), TxnError> {
         let (from, reported) = (monotonic(), self.reports.count());
-        let patience = Duration::from_millis(u64::from(self.config.transaction_timeout_ms));
         let late = || from.elapsed() > patience;
         // What waits to be sent need not be; the client aborts only when nothing is on its way, and does not
         // look by itself.

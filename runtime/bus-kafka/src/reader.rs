@@ -1,5 +1,6 @@
 //! Reading from outside any group: what `Bus::read`, `range` and `latest` need, and exact backlogs.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const STEP: Duration = Duration::from_millis(5);
 pub(crate) struct Readers {
     config: KafkaConfig,
     asker: BaseConsumer<Reports>,
+    /// One for each group that was asked about: making a client takes far longer than its answer.
+    of_groups: Mutex<HashMap<String, Arc<BaseConsumer<Reports>>>>,
     cursors: Mutex<Vec<Cursor>>,
 }
 
@@ -40,7 +43,12 @@ struct Cursor {
 impl Readers {
     pub(crate) fn new(config: &KafkaConfig) -> Result<Self, BusError> {
         let asker = Self::consumer(config, &format!("{}conveyance-reader", config.prefix))?;
-        Ok(Self { config: config.clone(), asker, cursors: Mutex::default() })
+        Ok(Self {
+            config: config.clone(),
+            asker,
+            of_groups: Mutex::default(),
+            cursors: Mutex::default(),
+        })
     }
 
     /// A consumer of committed records.
@@ -63,9 +71,14 @@ impl Readers {
             .map_err(|e| faults::bus_error(config, What::Connect, &e))
     }
 
-    /// A consumer that may ask about a group without being of it.
-    pub(crate) fn stranger(&self, group: &str) -> Result<BaseConsumer<Reports>, BusError> {
-        Self::consumer(&self.config, group)
+    /// A consumer that may ask about a group without being of it. There are as many as services.
+    pub(crate) fn stranger(&self, group: &str) -> Result<Arc<BaseConsumer<Reports>>, BusError> {
+        if let Some(known) = lock(&self.of_groups).get(group) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(Self::consumer(&self.config, group)?);
+        lock(&self.of_groups).insert(group.to_owned(), Arc::clone(&made));
+        Ok(made)
     }
 
     /// For questions about the cluster.
@@ -136,7 +149,9 @@ impl Readers {
         };
         let consumer = match kept {
             Some(cursor) => cursor.consumer,
-            None => self.stranger(&format!("{}conveyance-reader", self.config.prefix))?,
+            None => {
+                Self::consumer(&self.config, &format!("{}conveyance-reader", self.config.prefix))?
+            }
         };
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, i32::from(partition), Offset::Offset(from.cast_signed()))

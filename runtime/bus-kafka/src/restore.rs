@@ -42,6 +42,11 @@ const STEP: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(200);
 /// An open transaction in a changelog that lasts longer than this is reported.
 const WAITING_MS: u128 = 3_000;
+/// Ending what absent slots left open only saves time: after this it is left to the brokers, whose stable
+/// offsets and ends are waited for in any case.
+const FENCE_WITHIN: Duration = Duration::from_secs(3);
+/// One question to the brokers; it is repeated as long as it must be.
+const ASK: Duration = Duration::from_secs(2);
 /// Rows are written to disk in pieces of this size.
 const FLUSH_BYTES: usize = 16 << 20;
 /// A local copy older than this is rebuilt: tombstones after it may be gone.
@@ -118,10 +123,19 @@ impl Restorer {
 
     /// Repeats what the brokers cannot answer just now.
     fn insist<T>(&self, ask: impl Fn() -> Result<T, BusError>) -> Result<T, BusError> {
+        self.insist_until(&|| self.seat.stopping(), ask)
+    }
+
+    /// The same until `late`.
+    fn insist_until<T>(
+        &self,
+        late: &dyn Fn() -> bool,
+        ask: impl Fn() -> Result<T, BusError>,
+    ) -> Result<T, BusError> {
         let place = format!("{} restore", self.seat.layout.service);
         loop {
             match ask() {
-                Err(BusError::Busy(text)) if !self.seat.stopping() => {
+                Err(BusError::Busy(text)) if !late() => {
                     self.seat.board.set(&place, &text);
                     self.seat.rest(PATIENCE);
                 }
@@ -134,8 +148,12 @@ impl Restorer {
     }
 
     fn restore(&self, jobs: &[Job]) -> Result<(), BusError> {
-        self.fence()?;
-        let offsets = self.insist(|| self.committed_offsets(jobs))?;
+        self.fence(FENCE_WITHIN)?;
+        let offsets = self.insist(|| {
+            // What is open there may be what the offsets wait for.
+            self.fence(Duration::ZERO)?;
+            self.committed_offsets(jobs)
+        })?;
         let mut places = Vec::new();
         for table in [Table::Backing, Table::Own, Table::Tallies] {
             places.extend(self.catch_up(table, jobs)?);
@@ -151,21 +169,30 @@ impl Restorer {
     }
 
     /// Waits for the group to be of one mind, and ends what its absent slots left open.
-    fn fence(&self) -> Result<(), BusError> {
-        let Seat { config, layout, .. } = &*self.seat;
+    fn fence(&self, within: Duration) -> Result<(), BusError> {
+        let seat = &*self.seat;
+        let Seat { config, layout, .. } = seat;
         let generation = self.seat.consumer().context().generation();
         if self.fenced.get() == Some(generation) {
             return Ok(());
         }
-        let members = self.insist(|| {
+        let (from, own) = (monotonic(), self.seat.name());
+        let late = || from.elapsed() > within || self.seat.stopping();
+        let fenced = self.insist_until(&late, || {
             let group = slot::group(&self.committed, config, &layout.group)?;
-            if group.stable {
-                return Ok(group.members);
+            // A broker that is not, or not yet, the coordinator knows nothing of members that are well.
+            if group.stable && group.members.contains(&own) {
+                return slot::fence_absent(config, layout, self.seat.slot, &group.members, &|| {
+                    seat.stopping()
+                });
             }
             Err(BusError::Busy(format!("group `{}` is sharing out its partitions", layout.group)))
-        })?;
-        self.insist(|| slot::fence_absent(config, layout, self.seat.slot, &members))?;
-        self.fenced.set(Some(generation));
+        });
+        match fenced {
+            Ok(()) => self.fenced.set(Some(generation)),
+            Err(BusError::Busy(_)) => {}
+            Err(fatal) => return Err(fatal),
+        }
         Ok(())
     }
 
@@ -179,8 +206,7 @@ impl Restorer {
                 list.add_partition(&input.topic, i32::from(job.assignment.partition));
             }
         }
-        let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
-        let known = self.committed.committed_offsets(list, patience).map_err(failed)?;
+        let known = self.committed.committed_offsets(list, ASK).map_err(failed)?;
         let mut offsets = Vec::new();
         for job in jobs {
             let partition = i32::from(job.assignment.partition);
@@ -227,9 +253,8 @@ impl Restorer {
         topic: &str,
         partition: i32,
     ) -> Result<(u64, u64), BusError> {
-        let patience = Duration::from_millis(u64::from(self.seat.config.request_timeout_ms));
         let (low, high) = consumer
-            .fetch_watermarks(topic, partition, patience)
+            .fetch_watermarks(topic, partition, ASK)
             .map_err(|e| faults::bus_error(&self.seat.config, What::Read(topic), &e))?;
         Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
     }

@@ -16,6 +16,8 @@ use crate::producer::Transactions;
 const STAND_BY_MAX: u16 = 4;
 /// Transactional ids that are ended at the same time.
 const AT_ONCE: usize = 4;
+/// A group is described by all brokers together: one that is away must not cost more than this.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A slot, held by a lock on its folder for as long as this lives.
 pub(crate) struct Slot {
@@ -29,8 +31,9 @@ pub(crate) fn count(layout: &Layout) -> u16 {
     layout.partitions.saturating_add(STAND_BY_MAX)
 }
 
-/// What a group looks like now.
+/// What a group looks like now; one that nobody knows has no members.
 pub(crate) struct Group {
+    /// Whether all its members know what is theirs.
     pub(crate) stable: bool,
     /// Client ids of its members.
     pub(crate) members: Vec<String>,
@@ -42,13 +45,12 @@ pub(crate) fn group<C: ConsumerContext>(
     config: &KafkaConfig,
     name: &str,
 ) -> Result<Group, BusError> {
-    let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
     let list = consumer
-        .fetch_group_list(Some(name), patience)
+        .fetch_group_list(Some(name), DESCRIBE_WITHIN)
         .map_err(|e| faults::bus_error(config, What::Group(name), &e))?;
     let group = list.groups().iter().find(|g| g.name() == name);
     Ok(Group {
-        stable: group.is_none_or(|g| matches!(g.state(), "Stable" | "Empty" | "Dead" | "")),
+        stable: group.is_some_and(|g| g.state() == "Stable"),
         members: group
             .map(|g| g.members().iter().map(|m| m.client_id().to_owned()).collect())
             .unwrap_or_default(),
@@ -126,6 +128,7 @@ pub(crate) fn fence_absent(
     layout: &Layout,
     own: u16,
     members: &[String],
+    give_up: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), BusError> {
     let absent: Vec<String> = (0..count(layout))
         .filter(|n| *n != own)
@@ -136,7 +139,9 @@ pub(crate) fn fence_absent(
         std::thread::scope(|scope| {
             let running: Vec<_> = ids
                 .iter()
-                .map(|id| scope.spawn(move || Transactions::try_open(config, id).map(drop)))
+                .map(|id| {
+                    scope.spawn(move || Transactions::try_open(config, id, give_up).map(drop))
+                })
                 .collect();
             running.into_iter().try_for_each(|thread| {
                 thread.join().unwrap_or_else(|_| {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Batch, BatchBuilder, Meta, NewRecord, RecordRef};
+use crate::board::Board;
 use crate::bus::{Assignment, Bus, BusError, Event, Member, Outcome};
 use crate::clock::Clock;
 use crate::contract::Emit;
@@ -19,7 +20,7 @@ use crate::failure::{Failure, Reject};
 use crate::flow::{Flow, ServiceSpec};
 use crate::ledger::Ledger;
 use crate::letters::Came;
-use crate::ownership::{Action, Ownership};
+use crate::ownership::{Action, Ownership, Phase};
 use crate::unit::{Progress, UnitBuilder};
 
 /// Jobs begun and not finished, over all keys.
@@ -96,6 +97,7 @@ pub struct EffectWorker {
     effect: Box<dyn Effect>,
     member: Box<dyn Member>,
     clock: Arc<dyn Clock>,
+    board: Board,
     ownership: Ownership,
     unit: UnitBuilder,
     ledgers: BTreeMap<(Arc<str>, u16), Ledger>,
@@ -111,18 +113,27 @@ pub struct EffectWorker {
     rewinds: u64,
 }
 
+/// What an effect's worker runs with.
+pub struct EffectParts<'a> {
+    /// The wiring.
+    pub flow: &'a Flow,
+    /// Name of the service in it.
+    pub service: &'a str,
+    /// The service.
+    pub effect: Box<dyn Effect>,
+    /// Time, for tries and for the headers of dead letters.
+    pub clock: Arc<dyn Clock>,
+    /// Where held partitions are reported.
+    pub board: Board,
+}
+
 impl EffectWorker {
     /// Joins the group.
     ///
     /// # Errors
     /// [`BusError`] when the bus refuses or the flow has no such service.
-    pub fn join(
-        bus: &dyn Bus,
-        flow: &Flow,
-        service: &str,
-        clock: Arc<dyn Clock>,
-        effect: Box<dyn Effect>,
-    ) -> Result<Self, BusError> {
+    pub fn join(bus: &dyn Bus, parts: EffectParts<'_>) -> Result<Self, BusError> {
+        let EffectParts { flow, service, effect, clock, board } = parts;
         let spec: &ServiceSpec = flow
             .service(service)
             .ok_or_else(|| BusError::Fatal(format!("no service `{service}` in the flow table")))?;
@@ -132,6 +143,7 @@ impl EffectWorker {
             effect,
             member: bus.join(spec)?,
             clock,
+            board,
             ownership: Ownership::default(),
             unit: UnitBuilder::new(flow, spec),
             ledgers: BTreeMap::new(),
@@ -176,7 +188,7 @@ impl EffectWorker {
         self.begin_ready(now_ms);
         self.submit()?;
         self.finish_draining(now_ms)?;
-        Ok(busy || !self.lanes.is_empty())
+        Ok(busy || self.lanes.keys().any(|key| !self.is_held(key.0)))
     }
 
     fn on(&mut self, event: Event, now_ms: i64) -> Result<(), BusError> {
@@ -330,7 +342,7 @@ impl EffectWorker {
             }
             let Some(key) = self.order.pop_front() else { return };
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            let settled = !self.ownership.draining().iter().any(|a| a.partition == key.0);
+            let settled = is(&self.ownership, key.0, Phase::Running);
             if let Some(record) = lane
                 .jobs
                 .front()
@@ -379,10 +391,24 @@ impl EffectWorker {
                 lane.retry_ms = now_ms + least.max(backoff_ms(&key.1, job.attempts));
             }
             Failure::Reject(reject) => self.done(key, &Err(reject), now_ms),
-            Failure::Stop { reason } => {
-                self.done(key, &Err(Reject::new("stopped", reason)), now_ms)
-            }
+            Failure::Stop { reason } => self.hold(key, &reason),
         }
+    }
+
+    /// The program is wrong for what it reads here: nothing more of the partition is begun, and what is not
+    /// done of it stays uncommitted for a better program.
+    fn hold(&mut self, key: &LaneKey, reason: &str) {
+        let Some(job) = self.lanes.get(key).and_then(|lane| lane.jobs.front()) else { return };
+        let owned = self.ownership.owned().find(|(a, _)| a.partition == key.0);
+        if let Some((assignment, _)) = owned {
+            self.ownership.held(assignment);
+        }
+        let place = format!("{} {}/{}", self.service, job.topic, key.0);
+        self.board.hold(&place, &format!("held at offset {}: {reason}", job.offset));
+    }
+
+    fn is_held(&self, partition: u16) -> bool {
+        is(&self.ownership, partition, Phase::Held)
     }
 
     /// The head of a lane is over: its outputs, its offset (or its parked copy), and nothing else.
@@ -442,7 +468,9 @@ impl EffectWorker {
     /// A key that is blocked for long neither holds the partition nor is lost: its messages move to state.
     fn park_the_waiting(&mut self, now_ms: i64) {
         let mut parked = Vec::new();
-        for (key, lane) in &mut self.lanes {
+        let ownership = &self.ownership;
+        let lanes = self.lanes.iter_mut();
+        for (key, lane) in lanes.filter(|(key, _)| !is(ownership, key.0, Phase::Held)) {
             let blocked =
                 lane.jobs.front().is_some_and(|j| j.parked || now_ms - j.since_ms > PARK_AFTER_MS);
             for job in lane.jobs.iter_mut().filter(|j| blocked && !j.parked) {
@@ -509,6 +537,10 @@ impl EffectWorker {
         }
         Ok(())
     }
+}
+
+fn is(ownership: &Ownership, partition: u16, phase: Phase) -> bool {
+    ownership.owned().any(|(a, now)| a.partition == partition && now == phase)
 }
 
 const PARK: &[u8] = b"park\0";

@@ -10,7 +10,7 @@ use crate::board::Board;
 use crate::bus::{Bus, BusError};
 use crate::clock::ManualClock;
 use crate::contract::{Source, Transform, View};
-use crate::effect::{Effect, EffectWorker};
+use crate::effect::{Effect, EffectParts, EffectWorker};
 use crate::flow::{Flow, partition_of};
 use crate::memory::{Faults, MemoryBus, Rng};
 use crate::source::{Round, SourceRunner};
@@ -280,14 +280,14 @@ impl TestFlow {
             }
             Part::Effect { service, make, live } => {
                 if live.is_none() {
-                    let clock = Arc::clone(&self.clock) as _;
-                    *live = Some(Box::new(EffectWorker::join(
-                        &*self.seam,
-                        &self.flow,
+                    let parts = EffectParts {
+                        flow: &self.flow,
                         service,
-                        clock,
-                        make(),
-                    )?));
+                        effect: make(),
+                        clock: Arc::clone(&self.clock) as _,
+                        board: self.board.clone(),
+                    };
+                    *live = Some(Box::new(EffectWorker::join(&*self.seam, parts)?));
                 }
                 live.as_mut().map_or(Ok(false), |worker| worker.step(Duration::ZERO))
             }

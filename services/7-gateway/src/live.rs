@@ -150,9 +150,16 @@ impl LiveView {
         let next: Arc<[u64]> = next.into();
         self.hub.start_at(Arc::clone(&next));
         let back = next.iter().map(|n| n.saturating_sub(READ_BACK)).collect();
-        if let Some(round) = read_back(&self.hub, (back, next), READ_BACK_BYTES)? {
-            self.hub.publish(round, (0, 0));
-        }
+        let round = read_back(&self.hub, (back, Arc::clone(&next)), READ_BACK_BYTES)?;
+        // Where there is too much to be kept, the ring begins here, and the log is read for who comes back.
+        let nothing = || Round {
+            number: 0,
+            before: Arc::clone(&next),
+            after: Arc::clone(&next),
+            entries: Vec::new(),
+            bytes: 0,
+        };
+        self.hub.publish(round.unwrap_or_else(nothing), (0, 0));
         Ok(())
     }
 }

@@ -14,7 +14,9 @@ use simulator::{Driver, Settings};
 use crate::{assert_well, conveyance, get, json, load, real_inputs, repository};
 
 /// Looks at something that has to become so; each look is a process that asks the brokers.
-const LOOKS_MAX: u32 = 400;
+const LOOKS_MAX: u32 = 600;
+/// Between two looks; what is looked at answers at once while it is not ready.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Where the broker is: the one that the environment names, or one that is started for this run.
@@ -117,7 +119,14 @@ impl Drop for Instance {
 }
 
 fn until(what: &str, mut so: impl FnMut() -> bool) {
-    assert!((0..LOOKS_MAX).any(|_| so()), "after {LOOKS_MAX} looks it is not so that {what}");
+    let look = |_| {
+        let found = so();
+        if !found {
+            std::thread::park_timeout(BETWEEN_LOOKS);
+        }
+        found
+    };
+    assert!((0..LOOKS_MAX).any(look), "after {LOOKS_MAX} looks it is not so that {what}");
 }
 
 /// What a topic says of each key, in order: everything but times, traces and positions.

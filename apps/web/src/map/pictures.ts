@@ -32,7 +32,8 @@ function canvas(width: number, height: number, ratio: number): CanvasRenderingCo
   const element = document.createElement('canvas');
   element.width = Math.ceil(width * ratio);
   element.height = Math.ceil(height * ratio);
-  const context = element.getContext('2d');
+  // Kept in plain memory: reading it back from a graphics card would make the page wait for all that is being drawn there, for each new price.
+  const context = element.getContext('2d', { willReadFrequently: true });
   if (context === null) throw new Error('This browser gives no canvas to draw on.');
   context.scale(ratio, ratio);
   return context;
@@ -46,12 +47,15 @@ export function picture(name: string, ratio: number): Picture | null {
   return kind === 'cluster' ? drawCluster(text, Number(form), palettes[theme], ratio) : null;
 }
 
+/** Only measures texts, so one serves all. */
+let measure: CanvasRenderingContext2D | null = null;
+
 const pinHeight = 24;
 const tail = 5;
 const markWidth = 11;
 
 function drawPin(text: string, mark: Mark, p: Palette, ratio: number): Picture {
-  const measure = canvas(1, 1, 1);
+  measure ??= canvas(1, 1, 1);
   measure.font = pictureFont;
   const lead = mark === 'open' ? 0 : markWidth;
   const width = Math.ceil(measure.measureText(text).width) + lead + 16;

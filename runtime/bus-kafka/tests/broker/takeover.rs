@@ -126,7 +126,7 @@ fn check(step: Dies) {
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].2.as_deref(), Some("whole"));
     assert_eq!(heir.owned.len(), usize::from(PARTITIONS));
-    println!("{step:?}: taken over after {took:?}");
+    eprintln!("{step:?}: taken over after {took:?}");
     assert!(took < WITHIN || crowded(), "{step:?}: taken over after {took:?}");
 }
 

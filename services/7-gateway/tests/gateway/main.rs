@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod live;
 mod operation;
 mod oracle;
 mod privacy;

@@ -131,10 +131,29 @@ fn operation() -> Operation {
 /// A served read model.
 pub(crate) struct World {
     pub(crate) view: ListingView,
+    served: Served,
+    _folder: TempDir,
+}
+
+/// A gateway on a real port.
+pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     server: Option<std::thread::JoinHandle<std::io::Result<()>>>,
-    _folder: TempDir,
+}
+
+impl std::ops::Deref for World {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
+}
+
+impl std::ops::DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Served {
+        &mut self.served
+    }
 }
 
 /// What came back.
@@ -171,6 +190,12 @@ impl World {
             other => Err(format!("no topic holds `{other}`")),
         });
         let gateway = Gateway::new(view.model(), explain).operated_by(operation());
+        Self { view, served: Served::new(gateway), _folder: folder }
+    }
+}
+
+impl Served {
+    pub(crate) fn new(gateway: Gateway) -> Self {
         let (stop, stopped) = oneshot::channel();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -183,7 +208,7 @@ impl World {
                 serve(listener, gateway, async move { drop(stopped.await) }).await
             })
         });
-        Self { view, address, stop: Some(stop), server: Some(server), _folder: folder }
+        Self { address, stop: Some(stop), server: Some(server) }
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -208,7 +233,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Served {
     fn drop(&mut self) {
         drop(self.stop());
     }
