@@ -27,6 +27,8 @@ use crate::tools::Tools;
 use crate::wiring::Wiring;
 use loops::{Shared, run_sources, run_view, run_worker};
 
+/// Time after which a look that failed is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// All services, in the order of the flow.
 const ALL: [&str; 4] = [INGEST, NORMALIZE, TRACK, GATEWAY];
 /// A start waits so long for the first look at everything, and a stop for the last one.
@@ -159,9 +161,10 @@ impl Engine {
         std::thread::Builder::new().name("observer".to_owned()).spawn(move || {
             while !shared.stopping() {
                 // A log that cannot be read stops the services, which say so; until then the last look stays.
-                drop(observer.look(SystemClock.now_ms()));
+                let seen_well = observer.look(SystemClock.now_ms()).is_ok();
                 tell.try_send(()).ok();
-                shared.sleep(every);
+                // Brokers may need a moment for topics that were just made.
+                shared.sleep(if seen_well { every } else { every.min(LOOK_AGAIN) });
             }
             over.try_send(()).ok();
         })?;
