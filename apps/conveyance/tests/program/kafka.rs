@@ -83,11 +83,7 @@ impl Cluster {
         let health = line.trim().rsplit("http://").next().unwrap_or_default().to_owned();
         assert!(line.contains("/metrics at http://"), "{arguments:?} said {line:?}");
         let instance = Instance { child, out, health };
-        until(&format!("{arguments:?} is ready"), || {
-            // An answer comes at once, so this gives the process some of the time that other looks take.
-            std::thread::park_timeout(Duration::from_millis(250));
-            get(&instance.health, "/readyz").0 == 200
-        });
+        until(&format!("{arguments:?} is ready"), || get(&instance.health, "/readyz").0 == 200);
         instance
     }
 }
