@@ -342,11 +342,17 @@ pub(crate) fn told(
     typed.iter().map(one).collect()
 }
 
-/// `lastChange` for what the events tell: the first of them.
+/// Fields that tell a reader less than any other that changed with them: a board's own code beside the standard
+/// status, and that something was modified.
+const LESS_TELLING: [&str; 2] = ["MlsStatus", "ModificationTimestamp"];
+
+/// `lastChange` for what the events tell: the first of them, and of its fields the first that tells most.
 pub(crate) fn last_change(typed: &[(EventType, Vec<Difference<'_>>)]) -> String {
-    let first = typed.first();
-    let kind = first.map_or(EventType::Fields, |(kind, _)| *kind);
-    event::last_change(kind, first.and_then(|(_, found)| found.first()))
+    let Some((kind, found)) = typed.first() else {
+        return event::last_change(EventType::Fields, None);
+    };
+    let telling = found.iter().find(|d| !LESS_TELLING.contains(&d.name));
+    event::last_change(*kind, telling.or(found.first()))
 }
 
 /// The request for photos, where the change may mean other ones.
