@@ -17,8 +17,9 @@ use super::wire::{Connection, Event, Events};
 pub(crate) struct Saw {
     /// Keys of the listings that it watches, of those that are commanded.
     pub(crate) watches: Vec<String>,
-    /// Numbers of commands, with the time they were seen.
-    pub(crate) commands: Vec<(u64, Instant)>,
+    /// Numbers of commands, with the time they were first seen: a later change of the same listing by its feed
+    /// shows the commanded price once more.
+    pub(crate) commands: HashMap<u64, Instant>,
     /// The newest version of each listing.
     pub(crate) versions: HashMap<String, u64>,
     /// Listings that it was told are gone: what happens to them then is not for it to see.
@@ -78,7 +79,7 @@ impl Saw {
         }
         let price = between(&event.data, "\"ListPrice\":", ",").and_then(|text| text.parse().ok());
         if let Some(number) = price.and_then(|price: u64| price.checked_sub(PRICE)) {
-            self.commands.push((number, at));
+            self.commands.entry(number).or_insert(at);
         }
     }
 }
