@@ -16,7 +16,7 @@ use crate::worker::IN_FLIGHT_MAX;
 
 /// Sources wait while the oldest undone record behind them is older than this, so that a backlog waits
 /// outside the log and people do not queue behind bulk.
-pub const PACE_MS: i64 = 250;
+pub const PACE_MS: i64 = 150;
 /// A held lane is tried again after this time: the file may have been mended.
 pub const HELD_RETRY_MS: i64 = 30_000;
 
