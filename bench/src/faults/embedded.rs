@@ -57,6 +57,8 @@ pub(super) struct Embedded {
     errors: PathBuf,
     /// A disk of its own, where the machine lets us have one.
     disk: Option<Disk>,
+    /// Whether the disk was full since the last fault: the program may end because of that, some time after.
+    was_full: bool,
     child: Child,
 }
 
@@ -79,7 +81,7 @@ impl Embedded {
         let (data, errors) = (mount.join("data"), folder.join("errors"));
         let (feeds, input) = (load.feeds.clone(), load.input.clone());
         let child = spawn(&program, (&feeds, &input), &data, &errors)?;
-        Ok(Self { program, feeds, input, data, errors, disk, child })
+        Ok(Self { program, feeds, input, data, errors, disk, was_full: false, child })
     }
 
     fn restart(&mut self) -> Result<()> {
@@ -136,12 +138,8 @@ impl Embedded {
             std::thread::park_timeout(LOOK);
         }
         std::fs::remove_file(ballast)?;
-        // It may be about to end: a failed write stops the process a moment later.
-        std::thread::park_timeout(Duration::from_millis(100));
-        if self.child.try_wait()?.is_some() {
-            self.restart()?;
-        }
-        Ok(())
+        self.was_full = true;
+        self.still_there()
     }
 
     fn errors(&self) -> String {
@@ -174,6 +172,7 @@ impl World for Embedded {
 
     fn inflict(&mut self, kind: &str, chance: &mut Chance) -> Result<Instant> {
         let healed;
+        self.was_full = false;
         match kind {
             KILL => {
                 healed = now();
@@ -217,6 +216,7 @@ impl World for Embedded {
     fn still_there(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
+            Some(_) if std::mem::take(&mut self.was_full) => self.restart(),
             Some(status) => bail!("it ended by itself, {status}: {}", self.errors()),
         }
     }

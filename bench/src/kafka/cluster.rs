@@ -50,6 +50,11 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // What the brokers said stays beside their folder, which goes with them.
+        for broker in self.folder.read_dir().into_iter().flatten().flatten() {
+            let name = format!("broker-{}.log", broker.file_name().display());
+            drop(std::fs::copy(broker.path().join("log"), self.folder.with_file_name(name)));
+        }
         drop(script(&self.folder).arg("stop").status());
     }
 }

@@ -17,6 +17,7 @@ use dataflow::unit::{Output, Unit};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::ends::ends;
 use crate::envelope;
 use crate::faults::Reports;
 use crate::monotonic;
@@ -468,9 +469,8 @@ impl Committer {
 
     fn end_of(&self, shelf: Shelf) -> Option<u64> {
         let topic = self.seat.layout.topic_of(shelf.0)?;
-        let (_, end) =
-            self.ends.fetch_watermarks(topic, i32::from(shelf.1), Duration::from_secs(1)).ok()?;
-        u64::try_from(end).ok()
+        let (_, end) = ends(&self.ends, topic, shelf.1, Duration::from_secs(1)).ok()?;
+        Some(end)
     }
 }
 

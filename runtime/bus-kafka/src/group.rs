@@ -43,6 +43,8 @@ pub(crate) enum Change {
 pub(crate) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
+    /// Whether the client got its answer while it closes.
+    closed: AtomicBool,
     generation: AtomicU64,
     pub(crate) reports: Reports,
     /// Epoch of each partition that is owned now.
@@ -74,11 +76,6 @@ impl GroupContext {
         })
     }
 
-    /// From now on the client is answered at once.
-    pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
-    }
-
     pub(crate) fn own(&self, partition: u16, epoch: u64) {
         lock(&self.owned).insert(partition, epoch);
     }
@@ -102,6 +99,16 @@ impl GroupContext {
     /// The epoch under which a partition is owned.
     pub(crate) fn epoch_of(&self, partition: u16) -> Option<u64> {
         lock(&self.owned).get(&partition).copied()
+    }
+}
+
+impl GroupContext {
+    /// A client that closes takes the first answer, of whatever kind, as one to all that it asked, and may be gone
+    /// right after it: a second answer would wait for ever for someone to take it.
+    fn answer_last(&self, consumer: &BaseConsumer<Self>) {
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            drop(consumer.incremental_unassign(&TopicPartitionList::new()));
+        }
     }
 }
 
@@ -148,6 +155,18 @@ pub(crate) fn let_go(
     consumer.incremental_unassign(&list)
 }
 
+/// Makes ready to close: lets everything go. A revocation without an answer would keep the client from closing
+/// for ever.
+pub(crate) fn close(consumer: &BaseConsumer<GroupContext>) {
+    let context = consumer.context();
+    context.closing.store(true, Ordering::SeqCst);
+    // The answer may begin a generation in which these are someone else's.
+    lock(&context.owned).clear();
+    let all: Vec<_> =
+        lock(&context.fetched).iter().filter_map(|(_, p)| u16::try_from(*p).ok()).collect();
+    drop(let_go(consumer, &all));
+}
+
 impl ConsumerContext for GroupContext {
     fn rebalance(
         &self,
@@ -155,6 +174,10 @@ impl ConsumerContext for GroupContext {
         err: rd_kafka_resp_err_t,
         list: &mut TopicPartitionList,
     ) {
+        if self.closing.load(Ordering::SeqCst) {
+            self.answer_last(consumer);
+            return;
+        }
         let partitions = numbers(list);
         self.generation.fetch_add(1, Ordering::SeqCst);
         if err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
@@ -163,7 +186,7 @@ impl ConsumerContext for GroupContext {
             return;
         }
         let lost = consumer.assignment_lost();
-        if !lost && !self.closing.load(Ordering::SeqCst) && !partitions.is_empty() {
+        if !lost && !partitions.is_empty() {
             lock(&self.changes).push_back(Change::Revoked(partitions));
             return;
         }

@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::groups::GroupMemberInfo;
 
 use crate::config::KafkaConfig;
+use crate::ends::ends;
 use crate::faults::{self, Reports, What};
 use crate::topics;
 
@@ -107,8 +108,8 @@ pub fn open_transactions(
     config: &KafkaConfig,
     flow: &Flow,
 ) -> Result<Vec<OpenTransaction>, BusError> {
-    let stable = ends(config, flow, "read_committed")?;
-    let high = ends(config, flow, "read_uncommitted")?;
+    let stable = all_ends(config, flow, "read_committed")?;
+    let high = all_ends(config, flow, "read_uncommitted")?;
     let open = stable.into_iter().filter_map(|((topic, partition), stable)| {
         let waiting = high.get(&(topic.clone(), partition))?.checked_sub(stable)?;
         (waiting > 0).then_some(OpenTransaction { topic, partition, stable, waiting })
@@ -116,7 +117,7 @@ pub fn open_transactions(
     Ok(open.collect())
 }
 
-fn ends(
+fn all_ends(
     config: &KafkaConfig,
     flow: &Flow,
     isolation: &str,
@@ -128,17 +129,16 @@ fn ends(
         .create_with_context(Reports::default())
         .map_err(|e| faults::bus_error(config, What::Connect, &e))?;
     let patience = Duration::from_millis(u64::from(config.request_timeout_ms));
-    let mut ends = BTreeMap::new();
+    let mut all = BTreeMap::new();
     for topic in &flow.topics {
         let name = config.topic(&topic.name);
         for partition in 0..topic.partitions {
-            let (_, end) = asker
-                .fetch_watermarks(&name, i32::from(partition), patience)
+            let (_, end) = ends(&asker, &name, partition, patience)
                 .map_err(|e| faults::bus_error(config, What::Read(&name), &e))?;
-            ends.insert((topic.name.clone(), partition), u64::try_from(end).unwrap_or(0));
+            all.insert((topic.name.clone(), partition), end);
         }
     }
-    Ok(ends)
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod bus;
 mod check;
 mod committer;
 pub mod config;
+mod ends;
 mod envelope;
 mod faults;
 mod fold;

@@ -18,6 +18,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::committer::{Command, Committer, Work};
+use crate::ends::ends;
 use crate::faults::{self, What};
 use crate::gather::{self, Gather};
 use crate::group::{self, Change};
@@ -274,9 +275,7 @@ impl KafkaMember {
         if !self.is_source() || self.seat.in_flight.load(Ordering::SeqCst) > 0 {
             return Ok(());
         }
-        let wanted: Vec<_> =
-            self.owned.values().filter(|o| o.revoked).map(|o| o.assignment).collect();
-        wanted.into_iter().try_for_each(|assignment| self.release(assignment))
+        self.wanted_back().into_iter().try_for_each(|assignment| self.release(assignment))
     }
 
     /// Takes what the client has: up to `bytes_max`, waiting for the first at most `wait`.
@@ -347,14 +346,27 @@ impl KafkaMember {
         self.pull(Duration::ZERO, usize::MAX)
     }
 
-    fn stop_fetching(&self) -> Result<(), BusError> {
+    /// Fetches nothing more of any partition. The client takes that for an answer to a revocation too: so what
+    /// the group wants back is lost to the service before, which has nothing on its way when this is called.
+    fn let_all_go(&mut self) -> Result<(), BusError> {
+        let mut kept = std::mem::take(&mut self.kept);
+        self.hear_group(&mut kept)?;
         let mut partitions: Vec<_> = self.lanes.iter().map(|l| l.partition).collect();
-        partitions.dedup();
-        // An empty list would answer a revocation that is waiting for its partitions to be let go.
-        if partitions.is_empty() {
-            return Ok(());
+        for assignment in self.wanted_back() {
+            self.owned.remove(&assignment.partition);
+            partitions.push(assignment.partition);
+            kept.push(Event::Lost(assignment));
         }
+        self.kept = kept;
+        self.wanted_back.clear();
+        self.lanes.clear();
+        self.gather = Gather::default();
         group::let_go(&self.seat.consumer(), &partitions).map_err(|e| self.failed(&e))
+    }
+
+    /// What the group wants back and the service still has.
+    fn wanted_back(&self) -> Vec<Assignment> {
+        self.owned.values().filter(|o| o.revoked).map(|o| o.assignment).collect()
     }
 
     fn fetched(&self) -> TopicPartitionList {
@@ -481,21 +493,18 @@ impl KafkaMember {
     /// Looks whether a partition has work and does not move: the client can lose one for ever.
     fn watch(&mut self, events: &mut Vec<Event>) -> Result<(), BusError> {
         let stall = Duration::from_millis(self.seat.config.stall_ms);
-        if self.watched.elapsed() < stall / 4 || self.paused {
+        // Fetching anew would answer the group, which waits for something to be let go.
+        if self.watched.elapsed() < stall / 4 || self.paused || !self.wanted_back.is_empty() {
             return Ok(());
         }
         self.watched = monotonic();
         let consumer = self.seat.consumer();
         let mut stuck = Vec::new();
         for lane in self.lanes.iter().filter(|l| l.moved.elapsed() > stall) {
-            let ends = consumer.fetch_watermarks(
-                &lane.topic,
-                i32::from(lane.partition),
-                Duration::from_secs(1),
-            );
+            let ends = ends(&consumer, &lane.topic, lane.partition, Duration::from_secs(1));
             // Brokers that do not answer are not asked about each partition.
             let Ok((_, end)) = ends else { break };
-            if u64::try_from(end).is_ok_and(|end| end > lane.fetched) && self.gather.is_empty() {
+            if end > lane.fetched && self.gather.is_empty() {
                 stuck.push(format!("{}/{} at {}", lane.topic, lane.partition, lane.fetched));
             }
         }
@@ -516,7 +525,8 @@ impl KafkaMember {
         self.lanes.iter_mut().for_each(|l| l.moved = now);
         if !std::mem::replace(&mut self.stalled_once, true) {
             let consumer = self.seat.consumer();
-            self.stop_fetching()?;
+            let partitions: Vec<_> = self.lanes.iter().map(|l| l.partition).collect();
+            group::let_go(&consumer, &partitions).map_err(|e| self.failed(&e))?;
             let mut list = TopicPartitionList::new();
             for lane in &self.lanes {
                 let offset = Offset::Offset(lane.fetched.cast_signed());
@@ -530,7 +540,7 @@ impl KafkaMember {
             &self.seat.layout,
             self.seat.slot,
         )?);
-        old.context().close();
+        group::close(&old);
         drop(old);
         // The new consumer holds the same seat in the group and is told anew what is its own.
         self.lanes.clear();
@@ -628,11 +638,9 @@ impl Member for KafkaMember {
             self.seat.consumer().context().disown(*partition);
         }
         self.rewind_committer()?;
-        self.stop_fetching()?;
-        self.lanes.clear();
-        self.gather = Gather::default();
+        self.let_all_go()?;
         let mut again = Vec::new();
-        for owned in self.owned.values_mut().filter(|o| o.restored && !o.revoked) {
+        for owned in self.owned.values_mut().filter(|o| o.restored) {
             owned.restored = false;
             again.push(owned.assignment);
         }
@@ -749,7 +757,7 @@ impl KafkaMember {
 
 impl Drop for KafkaMember {
     fn drop(&mut self) {
-        self.seat.consumer().context().close();
+        group::close(&self.seat.consumer());
         self.seat.stop();
         // The threads end when nobody can ask them anything any more.
         self.commands = bounded(0).0;

@@ -236,20 +236,34 @@ impl Transactions {
         self.suspicious |= from.elapsed() > SLOW || self.reports.count() != reported;
     }
 
-    /// Repeats a call that may be repeated.
+    /// Repeats a call that may be repeated, as long as a transaction may last: after that the brokers have aborted
+    /// it, and after a restart of theirs the client may ask the wrong one for ever.
     fn insist(
         &self,
         give_up: &dyn Fn() -> bool,
         call: impl Fn() -> Result<(), KafkaError>,
     ) -> Result<(), TxnError> {
+        let patience = Duration::from_millis(u64::from(self.config.transaction_timeout_ms));
+        let from = monotonic();
         loop {
             match call() {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(e)) if e.is_retriable() && !give_up() => {}
-                Err(KafkaError::Flush(_)) if !give_up() => {}
-                Err(error) => return Err(self.sort(&error)),
+                Err(error) if !again(&error) || give_up() => return Err(self.sort(&error)),
+                Err(error) if from.elapsed() > patience => {
+                    return Err(TxnError::Renew(self.sort(&error).text().to_owned()));
+                }
+                Err(_) => {}
             }
             self.producer.poll(Duration::from_millis(1));
         }
+    }
+}
+
+/// Whether the same call may be made again.
+fn again(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(e) => e.is_retriable(),
+        KafkaError::Flush(_) => true,
+        _ => false,
     }
 }

@@ -12,6 +12,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
+use crate::ends::ends;
 use crate::faults::{self, Reports, What};
 use crate::gather::{self, Gather};
 use crate::lock;
@@ -96,12 +97,9 @@ impl Readers {
 
     /// First offset, and the end of what is committed.
     pub(crate) fn range(&self, topic: &str, partition: u16) -> Result<Range, BusError> {
-        let (low, high) = self
-            .asker
-            .fetch_watermarks(topic, i32::from(partition), self.patience())
+        let (start, end) = ends(&self.asker, topic, partition, self.patience())
             .map_err(|e| self.failed(topic, &e))?;
-        let end = u64::try_from(high).unwrap_or(0);
-        Ok(Range { start: u64::try_from(low).unwrap_or(0), end, durable: end })
+        Ok(Range { start, end, durable: end })
     }
 
     /// Committed records from `from` on, about `bytes_max` of them but at least one where there is one.

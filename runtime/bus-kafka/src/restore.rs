@@ -1,11 +1,12 @@
 //! Brings the local copy of a partition's state up to the changelog, and finds where its inputs go on.
 //!
 //! In this order: end the transactions of the instances that are gone, fetch the stable offsets, take the end
-//! of the changelog *uncommitted*, and read committed up to it. A stable offset fetch does not prove that the
-//! changelog's own commit marker has arrived: stopping at the last stable offset loses updates silently.
+//! of the changelog *uncommitted*, wait until nothing before it is open, and read committed up to it. A stable
+//! offset fetch does not prove that the changelog's own commit marker has arrived: stopping at the last stable
+//! offset loses updates silently.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::ends::ends;
 use crate::faults::{self, Reports, What};
 use crate::monotonic;
 use crate::seat::{Seat, Told};
@@ -47,6 +49,10 @@ const WAITING_MS: u128 = 3_000;
 const FENCE_WITHIN: Duration = Duration::from_secs(3);
 /// One question to the brokers; it is repeated as long as it must be.
 const ASK: Duration = Duration::from_secs(2);
+/// Between two looks at a transaction that is open.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Rows that are taken from the client before they go into the copy.
+const ROWS_AT_ONCE: usize = 10_000;
 /// Rows are written to disk in pieces of this size.
 const FLUSH_BYTES: usize = 16 << 20;
 /// A local copy older than this is rebuilt: tombstones after it may be gone.
@@ -209,11 +215,11 @@ impl Restorer {
         let known = self.committed.committed_offsets(list, ASK).map_err(failed)?;
         let mut offsets = Vec::new();
         for job in jobs {
-            let partition = i32::from(job.assignment.partition);
+            let partition = job.assignment.partition;
             let mut of_job = Vec::new();
             for input in &layout.inputs {
                 let element = known
-                    .find_partition(&input.topic, partition)
+                    .find_partition(&input.topic, i32::from(partition))
                     .ok_or_else(|| BusError::Busy("an offset was not answered".to_owned()))?;
                 element.error().map_err(failed)?;
                 let committed = element.offset().to_raw().and_then(|n| u64::try_from(n).ok());
@@ -225,7 +231,7 @@ impl Restorer {
     }
 
     /// Where an input goes on: what is committed, if that is still there.
-    fn start(&self, topic: &str, partition: i32, committed: Option<u64>) -> Result<u64, BusError> {
+    fn start(&self, topic: &str, partition: u16, committed: Option<u64>) -> Result<u64, BusError> {
         let (low, high) = self.ends(&self.uncommitted, topic, partition)?;
         let place = format!("{} {topic}/{partition}", self.seat.layout.service);
         let Some(committed) = committed else { return Ok(low) };
@@ -251,12 +257,10 @@ impl Restorer {
         &self,
         consumer: &BaseConsumer<Reports>,
         topic: &str,
-        partition: i32,
+        partition: u16,
     ) -> Result<(u64, u64), BusError> {
-        let (low, high) = consumer
-            .fetch_watermarks(topic, partition, ASK)
-            .map_err(|e| faults::bus_error(&self.seat.config, What::Read(topic), &e))?;
-        Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
+        ends(consumer, topic, partition, ASK)
+            .map_err(|e| faults::bus_error(&self.seat.config, What::Read(topic), &e))
     }
 
     /// Reads one changelog of all jobs to its end; the places that the copy is at then.
@@ -270,17 +274,61 @@ impl Restorer {
         }
         let mut places: Vec<_> = reading.iter().map(|(p, r)| ((table, *p), r.until)).collect();
         reading.retain(|_, r| r.from < r.until);
-        if !reading.is_empty() {
-            let given_up = self.read(table, topic, reading, jobs)?;
-            places.retain(|((_, p), _)| !given_up.contains(p));
+        let mut given_up = self.wait_for_stable(topic, &mut reading, jobs)?;
+        while !reading.is_empty() {
+            given_up.extend(self.read(table, topic, &mut reading, jobs)?);
         }
+        self.seat.board.clear(&format!("{} {topic}", self.seat.layout.service));
+        places.retain(|((_, p), _)| !given_up.contains(p));
         Ok(places)
+    }
+
+    /// Waits until nothing before the ends is open any more: what is read then is all that there is, and the
+    /// client's word that it came to an end can be believed. The partitions that were given up meanwhile.
+    fn wait_for_stable(
+        &self,
+        topic: &str,
+        reading: &mut BTreeMap<u16, Reading>,
+        jobs: &[Job],
+    ) -> Result<Vec<u16>, BusError> {
+        let since = monotonic();
+        let mut given_up = Vec::new();
+        loop {
+            let mut open = BTreeSet::new();
+            for (partition, span) in &*reading {
+                if !self.stable(topic, *partition, span.until)? {
+                    open.insert(*partition);
+                }
+            }
+            given_up.extend(self.give_up(reading, jobs));
+            open.retain(|p| reading.contains_key(p));
+            if open.is_empty() {
+                return Ok(given_up);
+            }
+            self.report_waiting(topic, since.elapsed().as_millis(), open.iter());
+            self.seat.rest(BETWEEN_LOOKS);
+        }
+    }
+
+    fn stable(&self, topic: &str, partition: u16, until: u64) -> Result<bool, BusError> {
+        let (_, stable) = self.insist(|| self.ends(&self.committed, topic, partition))?;
+        Ok(stable >= until)
+    }
+
+    /// Takes those out that are no longer wanted: all of them when the member goes.
+    fn give_up(&self, reading: &mut BTreeMap<u16, Reading>, jobs: &[Job]) -> Vec<u16> {
+        let wanted = |p: &u16| {
+            let mut of_it = jobs.iter().filter(|j| j.assignment.partition == *p);
+            !self.seat.stopping() && of_it.any(|j| !j.cancelled.load(Ordering::SeqCst))
+        };
+        let given_up: Vec<_> = reading.keys().copied().filter(|p| !wanted(p)).collect();
+        reading.retain(|p, _| !given_up.contains(p));
+        given_up
     }
 
     /// What of a changelog is missing in the copy. A copy that does not fit is dropped.
     fn span(&self, shelf: Shelf, topic: &str) -> Result<Reading, BusError> {
-        let (low, until) =
-            self.insist(|| self.ends(&self.uncommitted, topic, i32::from(shelf.1)))?;
+        let (low, until) = self.insist(|| self.ends(&self.uncommitted, topic, shelf.1))?;
         let now_ms = self.seat.clock.now_ms();
         let place = self.seat.store.place(shelf)?;
         let fits = place.filter(|p| {
@@ -292,22 +340,23 @@ impl Restorer {
         Ok(Reading { from: fits.map_or(low, |p| p.next), until })
     }
 
-    /// Reads to the ends; the partitions that were taken away meanwhile.
+    /// Reads to the ends, or as far as the client says that there is something; the partitions that were given up
+    /// meanwhile. What is still in `left` afterwards is to be read on from where it is.
     fn read(
         &self,
         table: Table,
         topic: &str,
-        mut left: BTreeMap<u16, Reading>,
+        left: &mut BTreeMap<u16, Reading>,
         jobs: &[Job],
     ) -> Result<Vec<u16>, BusError> {
         let failed = |e| faults::bus_error(&self.seat.config, What::Read(topic), &e);
         let mut list = TopicPartitionList::new();
-        for (partition, reading) in &left {
+        for (partition, reading) in &*left {
             let offset = Offset::Offset(reading.from.cast_signed());
             list.add_partition_offset(topic, i32::from(*partition), offset).map_err(failed)?;
         }
         self.committed.assign(&list).map_err(failed)?;
-        let result = self.read_assigned(table, topic, &mut left, jobs);
+        let result = self.read_assigned(table, topic, left, jobs);
         self.committed.unassign().map_err(failed)?;
         result
     }
@@ -321,49 +370,63 @@ impl Restorer {
     ) -> Result<Vec<u16>, BusError> {
         let since = monotonic();
         let mut given_up = Vec::new();
-        let mut ended: HashSet<u16> = HashSet::new();
-        while !left.is_empty() {
-            let mut rows = Vec::new();
-            let mut wait = STEP;
-            while let Some(message) = self.committed.poll(wait) {
-                wait = Duration::ZERO;
-                match message {
-                    Ok(message) => {
-                        let partition = u16::try_from(message.partition()).unwrap_or(0);
-                        ended.remove(&partition);
-                        rows.push(Row {
-                            shelf: (table, partition),
-                            key: message.key().unwrap_or_default().into(),
-                            value: message.payload().map(Arc::from),
-                        });
-                    }
-                    Err(KafkaError::PartitionEOF(partition)) => {
-                        ended.insert(u16::try_from(partition).unwrap_or(0));
-                    }
-                    Err(error) => self.pardon(topic, &error)?,
-                }
-                if rows.len() >= 10_000 {
-                    break;
-                }
-            }
-            self.seat.store.apply(rows);
+        let mut ended = BTreeSet::new();
+        while left.keys().any(|p| !ended.contains(p)) {
+            self.seat.store.apply(self.fetch(table, topic, left, &mut ended)?);
             if self.seat.store.dirty_bytes() > FLUSH_BYTES {
                 self.seat.store.flush(&[], 0)?;
             }
-            self.strike_off(topic, left, &mut ended)?;
-            let alive = |p: &u16| {
-                jobs.iter()
-                    .any(|j| j.assignment.partition == *p && !j.cancelled.load(Ordering::SeqCst))
-            };
-            given_up.extend(left.keys().filter(|p| !alive(p)));
-            left.retain(|p, _| alive(p));
-            if self.seat.stopping() {
-                return Ok(left.keys().copied().collect());
-            }
-            self.report_waiting(topic, since.elapsed().as_millis(), left);
+            // The last thing there is often a record, and then the client need not say that it is at an end.
+            left.retain(|_, r| r.from < r.until);
+            given_up.extend(self.give_up(left, jobs));
+            self.report_waiting(topic, since.elapsed().as_millis(), left.keys());
         }
-        self.seat.board.clear(&format!("{} {topic}", self.seat.layout.service));
+        // After the last record may come markers, or what was compacted away: the end is believed if the broker,
+        // which may be another one by now, still says that nothing is open before it.
+        for partition in ended {
+            if let Some(until) = left.get(&partition).map(|r| r.until)
+                && self.stable(topic, partition, until)?
+            {
+                left.remove(&partition);
+            }
+        }
         Ok(given_up)
+    }
+
+    /// What has come; `ended` are the partitions that the client says are at their end.
+    fn fetch(
+        &self,
+        table: Table,
+        topic: &str,
+        left: &mut BTreeMap<u16, Reading>,
+        ended: &mut BTreeSet<u16>,
+    ) -> Result<Vec<Row>, BusError> {
+        let mut rows = Vec::new();
+        let mut wait = STEP;
+        while rows.len() < ROWS_AT_ONCE
+            && let Some(message) = self.committed.poll(wait)
+        {
+            wait = Duration::ZERO;
+            match message {
+                Ok(message) => {
+                    let partition = u16::try_from(message.partition()).unwrap_or(0);
+                    ended.remove(&partition);
+                    if let Some(reading) = left.get_mut(&partition) {
+                        reading.from = u64::try_from(message.offset()).unwrap_or(0) + 1;
+                    }
+                    rows.push(Row {
+                        shelf: (table, partition),
+                        key: message.key().unwrap_or_default().into(),
+                        value: message.payload().map(Arc::from),
+                    });
+                }
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    ended.insert(u16::try_from(partition).unwrap_or(0));
+                }
+                Err(error) => self.pardon(topic, &error)?,
+            }
+        }
+        Ok(rows)
     }
 
     /// Errors of a broker that is away mean waiting; the client goes on by itself.
@@ -374,39 +437,14 @@ impl Restorer {
         }
     }
 
-    /// Takes those out whose end is reached, by position: the last thing there may be a marker, or may have
-    /// been compacted away.
-    fn strike_off(
+    fn report_waiting<'a>(
         &self,
         topic: &str,
-        left: &mut BTreeMap<u16, Reading>,
-        ended: &mut HashSet<u16>,
-    ) -> Result<(), BusError> {
-        let positions = self
-            .committed
-            .position()
-            .map_err(|e| faults::bus_error(&self.seat.config, What::Read(topic), &e))?;
-        for element in positions.elements() {
-            let partition = u16::try_from(element.partition()).unwrap_or(0);
-            let position = element.offset().to_raw().and_then(|n| u64::try_from(n).ok());
-            if left.get(&partition).is_some_and(|r| position.is_some_and(|p| p >= r.until)) {
-                left.remove(&partition);
-            }
-        }
-        for partition in ended.drain() {
-            let Some(until) = left.get(&partition).map(|r| r.until) else { continue };
-            let (_, stable) =
-                self.insist(|| self.ends(&self.committed, topic, i32::from(partition)))?;
-            if stable >= until {
-                left.remove(&partition);
-            }
-        }
-        Ok(())
-    }
-
-    fn report_waiting(&self, topic: &str, waited_ms: u128, left: &BTreeMap<u16, Reading>) {
-        if waited_ms > WAITING_MS && !left.is_empty() {
-            let which: Vec<_> = left.keys().map(u16::to_string).collect();
+        waited_ms: u128,
+        left: impl Iterator<Item = &'a u16>,
+    ) {
+        let which: Vec<_> = left.map(u16::to_string).collect();
+        if waited_ms > WAITING_MS && !which.is_empty() {
             let text = format!(
                 "restoring partitions {} from `{topic}`; if this lasts, a transaction of an instance that is gone is open there (`conveyance doctor` names it)",
                 which.join(", ")
