@@ -383,7 +383,7 @@ impl Committer {
             return Ok(false);
         };
         let seat = &self.seat;
-        producer.offsets(&list, &group, &|| seat.stopping()).map(|()| true)
+        producer.offsets(list, group, &|| seat.stopping()).map(|()| true)
     }
 
     /// The group let a commit pass: what was seen before it, under the same epochs, is this member's own.

@@ -7,8 +7,10 @@
 //!   transaction. So after any end that was slow, or during which the client reported trouble, the producer
 //!   is made anew with the same id, which raises its epoch, before the next transaction begins.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use dataflow::bus::BusError;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -57,7 +59,8 @@ pub(crate) struct Sent<'a> {
 
 /// The producer.
 pub(crate) struct Transactions {
-    producer: BaseProducer<Reports>,
+    /// Shared with a call that does not come back.
+    producer: Arc<BaseProducer<Reports>>,
     reports: Reports,
     id: String,
     config: KafkaConfig,
@@ -126,6 +129,7 @@ impl Transactions {
                 None => failed(e),
             }
         })?;
+        let producer = Arc::new(producer);
         Ok(Self { producer, reports, id: id.to_owned(), config: config.clone(), suspicious: false })
     }
 
@@ -197,14 +201,43 @@ impl Transactions {
     }
 
     /// Sends offsets with the group's word on who owns what, so that a stale member is refused.
+    ///
+    /// The client waits here without limit, and may do so for ever where all brokers restarted meanwhile. So the call
+    /// is made on a thread of its own, which is left behind with its producer when it does not come back.
     pub(crate) fn offsets(
         &self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
+        offsets: TopicPartitionList,
+        group: ConsumerGroupMetadata,
         give_up: &dyn Fn() -> bool,
     ) -> Result<(), TxnError> {
         self.settle(give_up)?;
-        self.insist(give_up, || self.producer.send_offsets_to_transaction(offsets, group, STEP))
+        let (from, patience) = (monotonic(), self.patience());
+        let (tell, told) = bounded(1);
+        let producer = Arc::clone(&self.producer);
+        let call = move || loop {
+            let result = producer.send_offsets_to_transaction(&offsets, &group, STEP);
+            if !result.as_ref().is_err_and(again) || from.elapsed() > patience {
+                return drop(tell.send(result));
+            }
+        };
+        std::thread::Builder::new()
+            .name("offsets".to_owned())
+            .spawn(call)
+            .map_err(|e| TxnError::Renew(format!("cannot start a thread: {e}")))?;
+        loop {
+            match told.recv_timeout(STEP) {
+                Ok(Err(error)) if again(&error) => return Err(self.too_late(&error)),
+                Ok(result) => return result.map_err(|e| self.sort(&e)),
+                Err(_) if give_up() => {
+                    return Err(TxnError::Abort("the member is closing".to_owned()));
+                }
+                Err(_) if from.elapsed() > patience + STEP => {
+                    let late = "offsets were not taken, nor refused, while a transaction may last";
+                    return Err(TxnError::Renew(late.to_owned()));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Commits. An error other than [`TxnError::Abort`] leaves the outcome unknown.
@@ -243,19 +276,24 @@ impl Transactions {
         give_up: &dyn Fn() -> bool,
         call: impl Fn() -> Result<(), KafkaError>,
     ) -> Result<(), TxnError> {
-        let patience = Duration::from_millis(u64::from(self.config.transaction_timeout_ms));
         let from = monotonic();
         loop {
             match call() {
                 Ok(()) => return Ok(()),
                 Err(error) if !again(&error) || give_up() => return Err(self.sort(&error)),
-                Err(error) if from.elapsed() > patience => {
-                    return Err(TxnError::Renew(self.sort(&error).text().to_owned()));
-                }
+                Err(error) if from.elapsed() > self.patience() => return Err(self.too_late(&error)),
                 Err(_) => {}
             }
             self.producer.poll(Duration::from_millis(1));
         }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(u64::from(self.config.transaction_timeout_ms))
+    }
+
+    fn too_late(&self, error: &KafkaError) -> TxnError {
+        TxnError::Renew(self.sort(error).text().to_owned())
     }
 }
 
