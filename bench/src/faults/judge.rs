@@ -1,9 +1,10 @@
 //! Reads every topic of a log and gives it to the history checker, with what went in.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use dataflow::bus::{Bus, Want};
+use dataflow::bus::{Bus, BusError, Want};
 use dataflow::history::{self, Said, Verdict};
 use dataflow::{Flow, RecordRef};
 use messages::change::scan;
@@ -15,6 +16,9 @@ use super::load::{Load, MARK, number_of_price};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
+/// Brokers answer within this time, or the run is not judged.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 /// Where rows end that cannot be mapped.
 const REFUSED: &str = "normalize.dead-letters";
 /// Dead letters that nothing here should cause.
@@ -62,14 +66,27 @@ fn named(topic: &str, mut verdict: Verdict) -> Verdict {
     verdict
 }
 
+/// Asks again where the brokers, which have been through much, are not ready.
+fn insist<T>(ask: impl Fn() -> Result<T, BusError>) -> Result<T> {
+    let from = super::now();
+    loop {
+        match ask() {
+            Err(BusError::Busy(_)) if from.elapsed() < READY_WITHIN => {
+                std::thread::park_timeout(BETWEEN_TRIES);
+            }
+            answer => return Ok(answer?),
+        }
+    }
+}
+
 fn each(log: &Log<'_>, topic: &str, mut f: impl FnMut(&RecordRef<'_>) -> Result<()>) -> Result<()> {
     let spec = log.flow.topic(topic).with_context(|| format!("no topic `{topic}`"))?;
     for partition in 0..spec.partitions {
-        let range = log.bus.range(topic, partition)?;
+        let range = insist(|| log.bus.range(topic, partition))?;
         let mut from = range.start;
         while from < range.end {
             let want = Want { bytes_max: READ_BYTES, durable: false };
-            let batches = log.bus.read(topic, partition, from, want)?;
+            let batches = insist(|| log.bus.read(topic, partition, from, want))?;
             let Some(last) = batches.last() else { break };
             let next = last.next_offset();
             for record in batches.iter().flat_map(|batch| batch.records_from(from)) {
@@ -171,8 +188,9 @@ fn tallies(log: &Log<'_>, good: &Rows, keys: &BTreeMap<Vec<u8>, (u64, u64)>) -> 
         [("event:added", keys), ("event:price", changes - keys), ("event:fields", changes - keys)];
     let expected: BTreeMap<Vec<u8>, i64> =
         expect.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.into(), n)).collect();
-    let counted =
-        log.bus.tallies("track")?.into_iter().filter(|(name, _)| name.starts_with("event:"));
+    let counted = insist(|| log.bus.tallies("track"))?
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("event:"));
     let found = counted.map(|(name, n)| (name.into_bytes(), n)).collect();
     Ok(history::compare("tally", &expected, &found))
 }
