@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help run test web check unit faults kafkafaults browser clean
+.PHONY: help run test web check unit faults browser clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,16 +30,16 @@ unit: web ## all Rust tests, against a real Kafka broker too, and the page's own
 	deploy/kafka/broker run cargo test --workspace
 	cd apps/web && npm run check && npm test
 
-faults: web ## a short campaign on the embedded bus: processes killed, frozen and stopped under a load; a broken commit order must be noticed
-	cargo build -p conveyance -p bench
-	target/debug/bench faults --bus sqlite --faults 25 --json
-	cargo build -p conveyance --features planted --bin conveyance-planted
-	target/debug/bench faults --bus sqlite --faults 25 --plant commit-first --json
-
-kafkafaults: web ## a short campaign on real Kafka, by hand: three brokers, several instances of each service
+faults: web ## short campaigns on the embedded bus and on real Kafka: processes and brokers killed, frozen, cut off; a broken commit order must be noticed
 	@deploy/needs java mvn
 	cargo build -p conveyance -p bench
+	target/debug/bench kill --times 10 --listings 1500 --json
+	target/debug/bench power --cuts 60 --listings 600 --json
+	target/debug/bench faults --bus sqlite --faults 25 --json
 	target/debug/bench faults --bus kafka --faults 25 --json
+	cargo build -p conveyance --features planted --bin conveyance-planted
+	target/debug/bench faults --bus sqlite --faults 25 --plant commit-first --json
+	target/debug/bench faults --bus kafka --faults 5 --only kill --plant commit-first --json
 
 browser: web ## the page in a real browser, also with the real program behind it
 	@deploy/needs chromium cargo cc
