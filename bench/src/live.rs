@@ -4,6 +4,7 @@
 mod check;
 mod report;
 mod server;
+mod services;
 mod targets;
 mod watcher;
 mod wire;
@@ -36,8 +37,8 @@ const NEAR: f64 = 0.000_5;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which bus: `sqlite` starts a server of its own; `kafka` needs --url.
-    #[arg(long, default_value = "sqlite")]
+    /// Which bus: `sqlite` starts one process; `kafka` a broker, and each service as a process of its own.
+    #[arg(long, value_parser = ["sqlite", "kafka"], default_value = "sqlite")]
     bus: String,
     /// A gateway that runs already, as 127.0.0.1:7080, in whose market nothing else is commanded.
     #[arg(long)]
@@ -99,8 +100,8 @@ pub(crate) fn now() -> Instant {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     ensure!(
-        arguments.bus == "sqlite" || arguments.url.is_some(),
-        "start the services on Kafka first, and name their gateway with --url"
+        arguments.bus == "sqlite" || !arguments.check,
+        "--check kills and restarts one process: it works with --bus sqlite only"
     );
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -125,7 +126,11 @@ async fn measure(arguments: &Arguments) -> Result<Value> {
         Some(_) => None,
         None => {
             let market = Market { listings: arguments.listings, rate: arguments.feed_rate };
-            Some(Server::start(&folder.path().join("data"), market, 0)?)
+            let data = folder.path().join("data");
+            Some(match arguments.bus.as_str() {
+                "kafka" => Server::start_on_kafka(&data, market)?,
+                _ => Server::start(&data, market, 0)?,
+            })
         }
     };
     let address = arguments.url.or(server.as_ref().map(|s| s.address)).context("an address")?;

@@ -79,6 +79,8 @@ pub(crate) struct Book {
     /// The version each accepted command made, with its listing.
     pub(crate) accepted: HashMap<u64, (String, u64)>,
     pub(crate) refused: u64,
+    /// How long the answers to commands took, that is, how long until they were durable.
+    pub(crate) taken: Vec<Duration>,
     /// Commands that went to a server that died.
     pub(crate) unknown: u64,
     /// The newest version known of each listing.
@@ -203,6 +205,7 @@ impl Commander {
         });
         let answer = lane.ask("POST", "/commands", Some(&body.to_string())).await?;
         ensure!(answer.status == 202, "{}", String::from_utf8_lossy(&answer.body));
+        self.book(|book| book.taken.push(at.elapsed()));
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
         Ok(())
     }
