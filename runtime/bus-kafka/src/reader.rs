@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dataflow::Batch;
 use dataflow::bus::{BusError, Range};
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -57,8 +58,15 @@ impl Readers {
         config: &KafkaConfig,
         group: &str,
     ) -> Result<BaseConsumer<Reports>, BusError> {
-        config
-            .client()
+        Self::settings(config, group)
+            .create_with_context(Reports::default())
+            .map_err(|e| faults::bus_error(config, What::Connect, &e))
+    }
+
+    /// Settings of a consumer of committed records.
+    pub(crate) fn settings(config: &KafkaConfig, group: &str) -> ClientConfig {
+        let mut client = config.client();
+        client
             .set("client.id", "conveyance-reader")
             .set("group.id", group)
             .set("isolation.level", "read_committed")
@@ -67,9 +75,8 @@ impl Readers {
             .set("auto.offset.reset", "error")
             .set("fetch.queue.backoff.ms", "1")
             .set("fetch.wait.max.ms", "50")
-            .set("queued.max.messages.kbytes", AHEAD_KBYTES.to_string())
-            .create_with_context(Reports::default())
-            .map_err(|e| faults::bus_error(config, What::Connect, &e))
+            .set("queued.max.messages.kbytes", AHEAD_KBYTES.to_string());
+        client
     }
 
     /// A consumer that may ask about a group without being of it. There are as many as services.
