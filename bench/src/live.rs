@@ -49,6 +49,10 @@ pub(crate) struct Arguments {
     /// For how long, in seconds.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// Seconds of commands before, which do not count; without it none, and 20 on Kafka, whose brokers are slow until
+    /// they are compiled.
+    #[arg(long)]
+    warm_up: Option<u64>,
     /// Commands a second.
     #[arg(long, default_value_t = 50)]
     commands: u32,
@@ -91,6 +95,12 @@ pub(crate) struct Arguments {
     /// One JSON object on one line.
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    fn warm_up(&self) -> u64 {
+        self.warm_up.unwrap_or(if self.bus == "kafka" { 20 } else { 0 })
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -194,8 +204,12 @@ impl Run {
         let memory_subscribed = server.map_or(Ok(0), Server::memory)?;
         let stuck = self.stuck(arguments.stuck).await?;
         let learner = self.learner(stopped.clone());
+        // The learner's stream is open by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        self.command(arguments, arguments.warm_up()).await?;
+        self.commander.count_from_here();
         let began = now();
-        self.command(arguments).await?;
+        self.command(arguments, arguments.seconds).await?;
         let commanded = began.elapsed();
         self.commander.settle(SETTLE).await?;
         tokio::time::sleep(DRAIN).await;
@@ -287,14 +301,12 @@ impl Run {
     }
 
     /// Sends commands at their pace.
-    async fn command(&self, arguments: &Arguments) -> Result<()> {
-        // The learner's stream is open by then.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    async fn command(&self, arguments: &Arguments, seconds: u64) -> Result<()> {
         let mut tasks = JoinSet::new();
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / arguments.commands.max(1));
         let every = arguments.commands.checked_div(arguments.to_all);
         let every = every.map_or(u64::MAX, |n| u64::from(n).max(1));
-        let total = arguments.seconds * u64::from(arguments.commands);
+        let total = seconds * u64::from(arguments.commands);
         for n in 0..total {
             ticks.tick().await;
             if n % every == every / 2 {

@@ -26,7 +26,9 @@ pub(crate) struct Measured {
 pub(crate) fn report(commander: &Commander, measured: Measured) -> Result<Value> {
     let (delays, gaps, missing) = commander.book(|book| {
         let mut delays = Vec::new();
-        for (number, at) in measured.saw.iter().flat_map(|saw| &saw.commands) {
+        let counted = |(number, _): &(&u64, _)| **number >= book.counted_from;
+        let seen = measured.saw.iter().flat_map(|saw| &saw.commands);
+        for (number, at) in seen.filter(counted) {
             let sent =
                 usize::try_from(*number).ok().and_then(|n| book.sent.get(n).copied().flatten());
             delays.extend(sent.map(|sent| at.saturating_duration_since(sent)));
@@ -46,7 +48,7 @@ pub(crate) fn report(commander: &Commander, measured: Measured) -> Result<Value>
     let grown = measured.memory_subscribed.saturating_sub(measured.memory_before);
     let disordered: u64 = measured.saw.iter().map(|saw| saw.disordered).sum();
     let (sent, accepted, refused) =
-        commander.book(|book| (book.sent.len(), book.accepted.len(), book.refused));
+        commander.book(|book| (book.counted(), book.accepted.len(), book.refused));
     Ok(json!({
         "subscribers": subscribers,
         "p50_ms": ms(500), "p90_ms": ms(900), "p99_ms": ms(990), "p999_ms": ms(999), "max_ms": ms(1000),

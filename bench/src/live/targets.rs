@@ -79,12 +79,21 @@ pub(crate) struct Book {
     /// The version each accepted command made, with its listing.
     pub(crate) accepted: HashMap<u64, (String, u64)>,
     pub(crate) refused: u64,
+    /// Commands before this one only warmed everything up.
+    pub(crate) counted_from: u64,
     /// How long the answers to commands took, that is, how long until they were durable.
     pub(crate) taken: Vec<Duration>,
     /// Commands that went to a server that died.
     pub(crate) unknown: u64,
     /// The newest version known of each listing.
     pub(crate) versions: HashMap<String, u64>,
+}
+
+impl Book {
+    /// How many commands count.
+    pub(crate) fn counted(&self) -> usize {
+        self.sent.len().saturating_sub(usize::try_from(self.counted_from).unwrap_or(usize::MAX))
+    }
 }
 
 /// Sends commands, and learns what became of them.
@@ -143,6 +152,14 @@ impl Commander {
             book.sent.push(None);
             (book.sent.len() as u64 - 1, book.versions.get(key).copied().unwrap_or(0))
         })
+    }
+
+    /// What was sent so far was to warm everything up.
+    pub(crate) fn count_from_here(&self) {
+        self.book(|book| {
+            book.counted_from = book.sent.len() as u64;
+            book.taken.clear();
+        });
     }
 
     /// Waits until every command that was taken has its answer.
