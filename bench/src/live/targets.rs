@@ -19,6 +19,8 @@ pub(crate) const DEVICE: &str = "bench-live-device";
 pub(crate) const PRICE: u64 = 100_000_000;
 /// Connections that commands go over.
 const LANES: usize = 16;
+/// A connection that nobody used for so long may be closed by the server just now.
+const IDLE: Duration = Duration::from_secs(5);
 /// Listings of one page.
 const PAGE: usize = 200;
 
@@ -101,7 +103,8 @@ impl Book {
 pub(crate) struct Commander {
     address: SocketAddr,
     pub(crate) book: Arc<Mutex<Book>>,
-    lanes: Arc<Mutex<Vec<Connection>>>,
+    /// Connections, with the time of their last answer.
+    lanes: Arc<Mutex<Vec<(Connection, Instant)>>>,
     turns: Arc<Semaphore>,
 }
 
@@ -207,8 +210,8 @@ impl Commander {
         let _turn = self.turns.acquire().await?;
         let kept = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut lane = match kept {
-            Some(lane) => lane,
-            None => Connection::open(self.address).await?,
+            Some((lane, used)) if used.elapsed() < IDLE => lane,
+            _ => Connection::open(self.address).await?,
         };
         let body = json!({
             "commandId": format!("{DEVICE}.{number}"), "listingKey": key, "action": "edit",
@@ -223,7 +226,7 @@ impl Commander {
         let answer = lane.ask("POST", "/commands", Some(&body.to_string())).await?;
         ensure!(answer.status == 202, "{}", String::from_utf8_lossy(&answer.body));
         self.book(|book| book.taken.push(at.elapsed()));
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push((lane, now()));
         Ok(())
     }
 
