@@ -24,6 +24,8 @@ const CURSORS_MAX: usize = 8;
 /// What a reader fetches ahead.
 const AHEAD_KBYTES: usize = 2_048;
 const STEP: Duration = Duration::from_millis(5);
+/// Time after which a question that had no answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Readers of the committed records.
 pub(crate) struct Readers {
@@ -104,9 +106,18 @@ impl Readers {
 
     /// First offset, and the end of what is committed.
     pub(crate) fn range(&self, topic: &str, partition: u16) -> Result<Range, BusError> {
-        let (start, end) = ends(&self.asker, topic, partition, self.patience())
-            .map_err(|e| self.failed(topic, &e))?;
-        Ok(Range { start, end, durable: end })
+        let from = monotonic();
+        loop {
+            let known = ends(&self.asker, topic, partition, self.patience());
+            match known.map_err(|e| self.failed(topic, &e)) {
+                Ok((start, end)) => return Ok(Range { start, end, durable: end }),
+                // A partition that was just made, or is moving, has no leader for a moment.
+                Err(BusError::Busy(_)) if from.elapsed() < self.patience() => {
+                    std::thread::park_timeout(ASK_AGAIN);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Committed records from `from` on, about `bytes_max` of them but at least one where there is one.
