@@ -4,6 +4,7 @@
 mod check;
 mod report;
 mod server;
+mod services;
 mod targets;
 mod watcher;
 mod wire;
@@ -36,8 +37,8 @@ const NEAR: f64 = 0.000_5;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which bus: `sqlite` starts a server of its own; `kafka` needs --url.
-    #[arg(long, default_value = "sqlite")]
+    /// Which bus: `sqlite` starts one process; `kafka` a broker, and each service as a process of its own.
+    #[arg(long, value_parser = ["sqlite", "kafka"], default_value = "sqlite")]
     bus: String,
     /// A gateway that runs already, as 127.0.0.1:7080, in whose market nothing else is commanded.
     #[arg(long)]
@@ -48,6 +49,10 @@ pub(crate) struct Arguments {
     /// For how long, in seconds.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// Seconds of commands before, which do not count; without it none, and 20 on Kafka, whose brokers are slow until
+    /// they are compiled.
+    #[arg(long)]
+    warm_up: Option<u64>,
     /// Commands a second.
     #[arg(long, default_value_t = 50)]
     commands: u32,
@@ -92,6 +97,12 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+impl Arguments {
+    fn warm_up(&self) -> u64 {
+        self.warm_up.unwrap_or(if self.bus == "kafka" { 20 } else { 0 })
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
@@ -99,8 +110,8 @@ pub(crate) fn now() -> Instant {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     ensure!(
-        arguments.bus == "sqlite" || arguments.url.is_some(),
-        "start the services on Kafka first, and name their gateway with --url"
+        arguments.bus == "sqlite" || !arguments.check,
+        "--check kills and restarts one process: it works with --bus sqlite only"
     );
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -125,7 +136,11 @@ async fn measure(arguments: &Arguments) -> Result<Value> {
         Some(_) => None,
         None => {
             let market = Market { listings: arguments.listings, rate: arguments.feed_rate };
-            Some(Server::start(&folder.path().join("data"), market, 0)?)
+            let data = folder.path().join("data");
+            Some(match arguments.bus.as_str() {
+                "kafka" => Server::start_on_kafka(&data, market)?,
+                _ => Server::start(&data, market, 0)?,
+            })
         }
     };
     let address = arguments.url.or(server.as_ref().map(|s| s.address)).context("an address")?;
@@ -189,8 +204,12 @@ impl Run {
         let memory_subscribed = server.map_or(Ok(0), Server::memory)?;
         let stuck = self.stuck(arguments.stuck).await?;
         let learner = self.learner(stopped.clone());
+        // The learner's stream is open by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        self.command(arguments, arguments.warm_up()).await?;
+        self.commander.count_from_here();
         let began = now();
-        self.command(arguments).await?;
+        self.command(arguments, arguments.seconds).await?;
         let commanded = began.elapsed();
         self.commander.settle(SETTLE).await?;
         tokio::time::sleep(DRAIN).await;
@@ -282,14 +301,12 @@ impl Run {
     }
 
     /// Sends commands at their pace.
-    async fn command(&self, arguments: &Arguments) -> Result<()> {
-        // The learner's stream is open by then.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    async fn command(&self, arguments: &Arguments, seconds: u64) -> Result<()> {
         let mut tasks = JoinSet::new();
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / arguments.commands.max(1));
         let every = arguments.commands.checked_div(arguments.to_all);
         let every = every.map_or(u64::MAX, |n| u64::from(n).max(1));
-        let total = arguments.seconds * u64::from(arguments.commands);
+        let total = seconds * u64::from(arguments.commands);
         for n in 0..total {
             ticks.tick().await;
             if n % every == every / 2 {

@@ -3,19 +3,25 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::services::Services;
 use super::wire::Connection;
 use crate::process;
+
+/// What the program says of where it listens.
+const LISTENS: &str = "conveyance is at http://";
 
 /// A server; killed when it is dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// What it is a part of, on Kafka; that ends after it.
+    _services: Option<Services>,
 }
 
 impl Drop for Server {
@@ -45,12 +51,29 @@ impl Server {
             .arg("--data")
             .arg(data)
             .stdout(Stdio::piped());
+        Self::listening(command, None)
+    }
+
+    /// Starts everything on Kafka below a folder: broker, market, and each service as a process of its own.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub(crate) fn start_on_kafka(folder: &Path, market: Market) -> Result<Self> {
+        let services = Services::start(folder, market)?;
+        let mut command = services.command("gateway")?;
+        command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        Self::listening(command, Some(services))
+    }
+
+    /// Starts a program, and waits until it says where it listens.
+    fn listening(mut command: Command, services: Option<Services>) -> Result<Self> {
         let mut child = command.spawn().context("cannot start the program")?;
         let out = child.stdout.take().context("piped")?;
         let mut lines = BufReader::new(out).lines();
-        let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, address, _services: services };
         for line in lines.by_ref() {
-            if let Some((_, address)) = line?.split_once("http://") {
+            if let Some((_, address)) = line?.split_once(LISTENS) {
                 server.address = address.trim().parse()?;
                 // What it says later must not fill the pipe.
                 std::thread::Builder::new().name("said".to_owned()).spawn(move || lines.count())?;

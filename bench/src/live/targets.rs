@@ -19,6 +19,8 @@ pub(crate) const DEVICE: &str = "bench-live-device";
 pub(crate) const PRICE: u64 = 100_000_000;
 /// Connections that commands go over.
 const LANES: usize = 16;
+/// A connection that nobody used for so long may be closed by the server just now.
+const IDLE: Duration = Duration::from_secs(5);
 /// Listings of one page.
 const PAGE: usize = 200;
 
@@ -79,10 +81,21 @@ pub(crate) struct Book {
     /// The version each accepted command made, with its listing.
     pub(crate) accepted: HashMap<u64, (String, u64)>,
     pub(crate) refused: u64,
+    /// Commands before this one only warmed everything up.
+    pub(crate) counted_from: u64,
+    /// How long the answers to commands took, that is, how long until they were durable.
+    pub(crate) taken: Vec<Duration>,
     /// Commands that went to a server that died.
     pub(crate) unknown: u64,
     /// The newest version known of each listing.
     pub(crate) versions: HashMap<String, u64>,
+}
+
+impl Book {
+    /// How many commands count.
+    pub(crate) fn counted(&self) -> usize {
+        self.sent.len().saturating_sub(usize::try_from(self.counted_from).unwrap_or(usize::MAX))
+    }
 }
 
 /// Sends commands, and learns what became of them.
@@ -90,7 +103,8 @@ pub(crate) struct Book {
 pub(crate) struct Commander {
     address: SocketAddr,
     pub(crate) book: Arc<Mutex<Book>>,
-    lanes: Arc<Mutex<Vec<Connection>>>,
+    /// Connections, with the time of their last answer.
+    lanes: Arc<Mutex<Vec<(Connection, Instant)>>>,
     turns: Arc<Semaphore>,
 }
 
@@ -143,6 +157,14 @@ impl Commander {
         })
     }
 
+    /// What was sent so far was to warm everything up.
+    pub(crate) fn count_from_here(&self) {
+        self.book(|book| {
+            book.counted_from = book.sent.len() as u64;
+            book.taken.clear();
+        });
+    }
+
     /// Waits until every command that was taken has its answer.
     pub(crate) async fn settle(&self, patience: Duration) -> Result<()> {
         let done = async {
@@ -188,8 +210,8 @@ impl Commander {
         let _turn = self.turns.acquire().await?;
         let kept = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut lane = match kept {
-            Some(lane) => lane,
-            None => Connection::open(self.address).await?,
+            Some((lane, used)) if used.elapsed() < IDLE => lane,
+            _ => Connection::open(self.address).await?,
         };
         let body = json!({
             "commandId": format!("{DEVICE}.{number}"), "listingKey": key, "action": "edit",
@@ -203,7 +225,8 @@ impl Commander {
         });
         let answer = lane.ask("POST", "/commands", Some(&body.to_string())).await?;
         ensure!(answer.status == 202, "{}", String::from_utf8_lossy(&answer.body));
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
+        self.book(|book| book.taken.push(at.elapsed()));
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push((lane, now()));
         Ok(())
     }
 

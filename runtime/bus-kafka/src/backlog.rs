@@ -29,7 +29,8 @@ fn places(
     if service.kind == Kind::View {
         let holds = lock(&shared.holds);
         for ((topic, partition), place) in &mut places {
-            *place = holds.get(&(service.name.clone(), topic.clone(), *partition)).copied();
+            let at = (Arc::from(topic.as_str()), *partition);
+            *place = holds.get(&service.name).and_then(|places| places.get(&at)).copied();
         }
         // A view that has not said where it is has nothing to report.
         places.retain(|_, place| place.is_some());

@@ -14,6 +14,7 @@ use crate::check;
 use crate::config::KafkaConfig;
 use crate::fold::Folds;
 use crate::reader::Readers;
+use crate::tail::{Place, Places, Tails, Wanted};
 use crate::topics;
 use crate::{backlog, join, lock, monotonic};
 
@@ -30,10 +31,10 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) news: Arc<News>,
     /// Places of views, as they say themselves.
-    pub(crate) holds: Mutex<HashMap<(String, String, u16), u64>>,
+    pub(crate) holds: Mutex<HashMap<String, Places>>,
 }
 
-/// Rises when something of this process was committed.
+/// Rises when something of this process was committed, or something came for a view.
 #[derive(Debug, Default)]
 pub(crate) struct News {
     mark: Mutex<u64>,
@@ -71,6 +72,7 @@ pub struct KafkaBus {
     appender: Appender,
     folds: Folds,
     pace: Mutex<Option<Pace>>,
+    tails: Tails,
 }
 
 impl KafkaBus {
@@ -105,6 +107,7 @@ impl KafkaBus {
             folds: Folds::default(),
             shared,
             pace: Mutex::default(),
+            tails: Tails::default(),
         }))
     }
 
@@ -142,6 +145,22 @@ impl KafkaBus {
     }
 }
 
+impl KafkaBus {
+    /// What has come for the view that stands just there; `None` where there is none.
+    fn read_ahead(
+        &self,
+        place: &Place,
+        from: u64,
+        bytes_max: usize,
+    ) -> Option<Result<Vec<Arc<Batch>>, BusError>> {
+        let holds = lock(&self.shared.holds);
+        let (view, places) = holds.iter().find(|(_, at)| at.get(place) == Some(&from))?;
+        let Shared { config, news, board, .. } = &*self.shared;
+        let wanted = Wanted { config, news, board, view, places };
+        Some(self.tails.read(&wanted, place, bytes_max))
+    }
+}
+
 impl Bus for KafkaBus {
     fn join(&self, service: &ServiceSpec) -> Result<Box<dyn Member>, BusError> {
         Ok(Box::new(join::join(&self.shared, service)?))
@@ -170,7 +189,11 @@ impl Bus for KafkaBus {
         want: Want,
     ) -> Result<Vec<Arc<Batch>>, BusError> {
         let (topic, name) = self.topic(topic, partition)?;
-        self.shared.readers.read((&topic, &name), partition, from, want.bytes_max)
+        let place = (name, partition);
+        if let Some(ahead) = self.read_ahead(&place, from, want.bytes_max) {
+            return ahead;
+        }
+        self.shared.readers.read((&topic, &place.0), partition, from, want.bytes_max)
     }
 
     fn wait(&self, seen: u64, timeout: Duration) -> u64 {
@@ -222,7 +245,7 @@ impl Bus for KafkaBus {
     }
 
     fn hold(&self, view: &str, topic: &str, partition: u16, next: u64) {
-        let place = (view.to_owned(), topic.to_owned(), partition);
-        lock(&self.shared.holds).insert(place, next);
+        let mut holds = lock(&self.shared.holds);
+        holds.entry(view.to_owned()).or_default().insert((Arc::from(topic), partition), next);
     }
 }

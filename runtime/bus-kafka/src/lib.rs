@@ -28,6 +28,7 @@ mod restore;
 mod seat;
 mod slot;
 mod store;
+mod tail;
 pub mod topics;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dataflow::Batch;
 use dataflow::bus::{BusError, Range};
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -23,6 +24,8 @@ const CURSORS_MAX: usize = 8;
 /// What a reader fetches ahead.
 const AHEAD_KBYTES: usize = 2_048;
 const STEP: Duration = Duration::from_millis(5);
+/// Time after which a question that had no answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Readers of the committed records.
 pub(crate) struct Readers {
@@ -57,8 +60,15 @@ impl Readers {
         config: &KafkaConfig,
         group: &str,
     ) -> Result<BaseConsumer<Reports>, BusError> {
-        config
-            .client()
+        Self::settings(config, group)
+            .create_with_context(Reports::default())
+            .map_err(|e| faults::bus_error(config, What::Connect, &e))
+    }
+
+    /// Settings of a consumer of committed records.
+    pub(crate) fn settings(config: &KafkaConfig, group: &str) -> ClientConfig {
+        let mut client = config.client();
+        client
             .set("client.id", "conveyance-reader")
             .set("group.id", group)
             .set("isolation.level", "read_committed")
@@ -67,9 +77,8 @@ impl Readers {
             .set("auto.offset.reset", "error")
             .set("fetch.queue.backoff.ms", "1")
             .set("fetch.wait.max.ms", "50")
-            .set("queued.max.messages.kbytes", AHEAD_KBYTES.to_string())
-            .create_with_context(Reports::default())
-            .map_err(|e| faults::bus_error(config, What::Connect, &e))
+            .set("queued.max.messages.kbytes", AHEAD_KBYTES.to_string());
+        client
     }
 
     /// A consumer that may ask about a group without being of it. There are as many as services.
@@ -97,9 +106,18 @@ impl Readers {
 
     /// First offset, and the end of what is committed.
     pub(crate) fn range(&self, topic: &str, partition: u16) -> Result<Range, BusError> {
-        let (start, end) = ends(&self.asker, topic, partition, self.patience())
-            .map_err(|e| self.failed(topic, &e))?;
-        Ok(Range { start, end, durable: end })
+        let from = monotonic();
+        loop {
+            let known = ends(&self.asker, topic, partition, self.patience());
+            match known.map_err(|e| self.failed(topic, &e)) {
+                Ok((start, end)) => return Ok(Range { start, end, durable: end }),
+                // A partition that was just made, or is moving, has no leader for a moment.
+                Err(BusError::Busy(_)) if from.elapsed() < self.patience() => {
+                    std::thread::park_timeout(ASK_AGAIN);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Committed records from `from` on, about `bytes_max` of them but at least one where there is one.

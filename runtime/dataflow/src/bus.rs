@@ -193,7 +193,9 @@ pub trait Bus: Send + Sync {
         key: &[u8],
     ) -> Result<Option<Arc<Batch>>, BusError>;
 
-    /// Makes a view's place known, so that retention keeps what it has not read.
+    /// Makes a view's place known, so that retention keeps what it has not read. A bus that is far away may fetch ahead
+    /// from there: [`Bus::read`] at that place then gives what has come, which may be nothing yet, and [`Bus::wait`] ends
+    /// when something comes.
     fn hold(&self, view: &str, topic: &str, partition: u16, next: u64);
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Row {
     pub(crate) lat: i32,
     pub(crate) lon: i32,
     pub(crate) city: u32,
+    /// Which version of the listing it is: 0 where none was read yet.
+    pub(crate) version: u32,
     pub(crate) state: u16,
     pub(crate) country: u16,
     pub(crate) status: u16,
@@ -63,6 +65,7 @@ impl Row {
             lat: 0,
             lon: 0,
             city: 0,
+            version: 0,
             state: 0,
             country: 0,
             status: 0,
@@ -166,8 +169,8 @@ macro_rules! block {
 }
 
 block! {
-    hash: u64, signature: u64, price: i64, changed: i64, lat: i32, lon: i32, city: u32, state: u16,
-    country: u16, status: u16, kind: u16, feed: u16, beds: u8, baths: u8, flags: u8,
+    hash: u64, signature: u64, price: i64, changed: i64, lat: i32, lon: i32, city: u32, version: u32,
+    state: u16, country: u16, status: u16, kind: u16, feed: u16, beds: u8, baths: u8, flags: u8,
 }
 
 /// Dictionaries of the text columns.

@@ -36,8 +36,7 @@ pub struct LiveView {
 pub struct Live(pub(crate) Arc<Hub>);
 
 impl Live {
-    /// To be told whenever the view found nothing more to read: a client that comes from another gateway is
-    /// answered once this one knows as much.
+    /// To be told whenever the view found nothing more to read: it is not behind.
     pub fn idle(&self) {
         self.0.idle();
     }

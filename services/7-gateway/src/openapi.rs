@@ -217,7 +217,7 @@ fn reading() -> Vec<Route> {
             .positioned(),
         Route::get("/listings/{key}/history", "What changed in it.", "History").with(vec![key()]).refusing(one),
         Route::get("/stats", "Totals.", "Object"),
-        Route::get("/changes", "Changes as they happen (server-sent events: live, resumed or gap first, then change, gone, result, position); with `since`, as a page.", "Changes")
+        Route::get("/changes", "Changes as they happen (server-sent events: live, resumed or gap first, then change, gone, result, position, and gap where all must be fetched again); with `since`, as a page.", "Changes")
             .with(changes())
             .refusing(&["400", "410", "503"])
             .of("text/event-stream"),

@@ -16,9 +16,9 @@ use crate::store::StoreError;
 /// Listings in one group. Small, so that a change of one listing writes one page.
 const GROUP: u32 = 64;
 /// Bytes of a row.
-const ROW_BYTES: usize = 57;
+const ROW_BYTES: usize = 61;
 /// The form of rows, and how they follow from a listing; to be raised with either.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// The tables; part of those of the file.
 pub(crate) const TABLES: &str = "
@@ -44,6 +44,7 @@ impl Row {
         out.extend_from_slice(&self.lat.to_le_bytes());
         out.extend_from_slice(&self.lon.to_le_bytes());
         out.extend_from_slice(&self.city.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
         for code in [self.state, self.country, self.status, self.kind, self.feed] {
             out.extend_from_slice(&code.to_le_bytes());
         }
@@ -65,6 +66,7 @@ impl Row {
             lat: i32::from_le_bytes(take(b)?),
             lon: i32::from_le_bytes(take(b)?),
             city: u32::from_le_bytes(take(b)?),
+            version: u32::from_le_bytes(take(b)?),
             state: u16::from_le_bytes(take(b)?),
             country: u16::from_le_bytes(take(b)?),
             status: u16::from_le_bytes(take(b)?),

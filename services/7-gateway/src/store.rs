@@ -186,6 +186,7 @@ impl<'a> Stored<'a> {
             lat,
             lon,
             city: names.city.code(&facts.city),
+            version: u32::try_from(facts.version).unwrap_or(u32::MAX),
             state: small(names.state.code(&facts.state)),
             country: small(names.country.code(&facts.country)),
             status: small(names.status.code(&facts.status)),

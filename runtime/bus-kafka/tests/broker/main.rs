@@ -10,6 +10,7 @@ mod plan;
 mod refusals;
 mod state;
 mod support;
+mod tail;
 mod takeover;
 
 use std::sync::{Arc, Mutex};

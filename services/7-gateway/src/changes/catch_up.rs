@@ -35,6 +35,8 @@ pub(crate) struct Plan {
 
 const ELSEWHERE: Gap = Gap("the position belongs to another log");
 const TOO_OLD: Gap = Gap("too much has changed since");
+/// Something that must not be shown now may have been on the screen, or may never have been shown to anyone.
+pub(crate) const UNSURE: Gap = Gap("listings were hidden or deleted meanwhile");
 const BEHIND: Gap = Gap("this gateway is catching up itself");
 
 /// Finds out how to go on from a position. Nothing is armed yet: what is found must be checked once more then.
@@ -83,7 +85,7 @@ async fn read_old(hub: &Arc<Hub>, seen: &Arc<[u64]>) -> Result<(u64, Old), Gap> 
 /// one; and where the log kept only the last record of a listing, that record must be known before the stream
 /// begins, since nothing else tells of the change before it.
 async fn know_all(hub: &Arc<Hub>, seen: &Arc<[u64]>) -> Result<(), Gap> {
-    let (idle, mut progress) = hub.watch_progress();
+    let mut progress = hub.watch_progress();
     let asked = Arc::clone(hub);
     let ends = tokio::task::spawn_blocking(move || {
         let ends =
@@ -94,25 +96,21 @@ async fn know_all(hub: &Arc<Hub>, seen: &Arc<[u64]>) -> Result<(), Gap> {
     if !covers(&ends, seen) {
         return Err(Gap("the position is not in this log"));
     }
-    let caught_up = async {
-        loop {
-            // The first of two empty looks may have begun before the question.
-            let looked = hub.watch_progress().0 >= idle + 2;
-            if looked || covers(&hub.standing().next, &ends) || progress.changed().await.is_err() {
-                return;
-            }
-        }
-    };
+    let caught_up =
+        async { while !covers(&hub.standing().next, &ends) && progress.changed().await.is_ok() {} };
     tokio::time::timeout(WAIT, caught_up).await.map_err(|_| BEHIND)
 }
 
 /// What is to be told of rounds: the latest of each listing, oldest first, as places in `rounds`.
+///
+/// # Errors
+/// [`UNSURE`] where that cannot be said.
 pub(crate) fn latest(
     hub: &Hub,
     rounds: &[Arc<Round>],
     from: (u64, usize),
     (watch, seen, exact): (&Watch, Option<&[u64]>, bool),
-) -> Vec<(usize, usize, Sight)> {
+) -> Result<Vec<(usize, usize, Sight)>, Gap> {
     let folded = hub.folded();
     let (mut told, mut found) = (HashSet::new(), Vec::new());
     for (place, round) in rounds.iter().enumerate().rev() {
@@ -128,11 +126,14 @@ pub(crate) fn latest(
                 What::Listing(listing) => told.insert(listing.now.hash),
                 What::Result(_) => true,
             };
+            if first && sight == Sight::Unsure {
+                return Err(UNSURE);
+            }
             if first {
                 found.push((place, at, sight));
             }
         }
     }
     found.reverse();
-    found
+    Ok(found)
 }

@@ -4,6 +4,8 @@ use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Model;
+use crate::changes::catch_up::Gap;
+use crate::changes::hub::Standing;
 use crate::changes::round::{Entry, Frame, Round};
 use crate::changes::watch::Sight;
 use crate::position;
@@ -27,6 +29,15 @@ pub(crate) fn frame(name: &'static str, id: &str, data: &str) -> Frame {
     let start = text.len() - data.len();
     text.push_str("\n\n");
     Frame { name, bytes: Bytes::from(text), data: start }
+}
+
+/// The event that says from where on a stream tells everything; after a gap, the client fetches the rest.
+pub(crate) fn opening(name: &'static str, standing: &Standing, gap: Option<Gap>) -> Frame {
+    let mut data = json!({"position": &*standing.text});
+    if let (Some(Gap(reason)), Some(data)) = (gap, data.as_object_mut()) {
+        data.insert("reason".to_owned(), Value::from(reason));
+    }
+    frame(name, &standing.text, &data.to_string())
 }
 
 impl Frame {
@@ -70,6 +81,7 @@ impl Maker {
                 Some(frame("change", &self.position(round, at), &data))
             }),
             Sight::Lost => &None,
+            Sight::Unsure => return None,
             Sight::Told => entry.frames.result.get_or_init(|| {
                 let data = result(entry)?;
                 Some(frame("result", &self.position(round, at), &data))

@@ -1,6 +1,6 @@
 //! The hub: takes rounds from the view's thread, keeps them, and leaves notes with those who watch.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 
@@ -42,9 +42,8 @@ pub(crate) struct Hub {
     pub(crate) folded: RwLock<Folded>,
     pub(crate) old: Arc<Semaphore>,
     state: Mutex<State>,
-    /// Rises whenever the view goes on or finds that there is nothing to go on with.
+    /// Rises whenever the view goes on.
     progress: watch::Sender<()>,
-    idle: AtomicU64,
     behind_ms: AtomicI64,
     told_ms: AtomicI64,
     live: AtomicUsize,
@@ -111,7 +110,6 @@ impl Hub {
                 entry: 0,
             }),
             progress: watch::Sender::new(()),
-            idle: AtomicU64::new(0),
             behind_ms: AtomicI64::new(0),
             told_ms: AtomicI64::new(0),
             live: AtomicUsize::new(0),
@@ -220,15 +218,12 @@ impl Hub {
 
     /// The view found nothing more to read.
     pub(crate) fn idle(&self) {
-        self.idle.fetch_add(1, Ordering::SeqCst);
         self.behind_ms.store(0, Ordering::Relaxed);
-        self.progress.send_replace(());
     }
 
-    /// How often the view found nothing more to read; and a way to wait for its progress.
-    pub(crate) fn watch_progress(&self) -> (u64, watch::Receiver<()>) {
-        let progress = self.progress.subscribe();
-        (self.idle.load(Ordering::SeqCst), progress)
+    /// A way to wait for the view's progress.
+    pub(crate) fn watch_progress(&self) -> watch::Receiver<()> {
+        self.progress.subscribe()
     }
 
     /// How far the view is behind the log.

@@ -244,7 +244,8 @@ mod tests {
                 flags: SHOWN | if placed { PLACED } else { 0 },
                 ..Row::waiting(1)
             };
-            let what = What::Listing(Box::new(Listing::new(Some(made(before)), made(now))));
+            let now = Row { version: 1, ..made(now) };
+            let what = What::Listing(Box::new(Listing::new(Some(made(before)), now)));
             let block = Arc::new(dataflow::BatchBuilder::default().finish());
             let batch = Arc::new(Batch::decode(block, 0, 0).unwrap());
             let entry = Entry::new(0, 0, (batch, 0), what);

@@ -57,7 +57,7 @@ async fn read(
     let mut page = Page { events: Vec::new(), position: standing.text.to_string(), more: false };
     if let Some((round, _permit)) = &plan.old {
         let rounds = [Arc::clone(round)];
-        let found = latest(hub, &rounds, (0, 0), (watch, None, false));
+        let found = latest(hub, &rounds, (0, 0), (watch, None, false))?;
         if page.take(hub, &rounds, &found, (limit, Some(&*plan.seen))) {
             return Ok(page);
         }
@@ -69,7 +69,7 @@ async fn read(
             hub.rounds(next, standing.last, ENTRIES).ok_or(Gap("too much has changed since"))?;
         let Some(last) = rounds.last() else { break };
         next = last.number + 1;
-        let found = latest(hub, &rounds, (0, 0), (watch, Some(&plan.seen), plan.exact));
+        let found = latest(hub, &rounds, (0, 0), (watch, Some(&plan.seen), plan.exact))?;
         if page.take(hub, &rounds, &found, (limit, inexact)) {
             break;
         }

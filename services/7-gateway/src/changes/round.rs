@@ -138,6 +138,11 @@ impl Listing {
         Self { before, now, words: OnceLock::new() }
     }
 
+    /// Whether it is the version that the view had: only where it stands in its feed has moved.
+    pub(crate) fn is_same_version(&self) -> bool {
+        self.before.is_some_and(|row| row.version == self.now.version)
+    }
+
     /// What to tell those who do not see it any more.
     pub(crate) fn gone(&self) -> Gone {
         if self.now.is(DELETED) {

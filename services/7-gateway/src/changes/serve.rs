@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::changes::catch_up::{Gap, Plan, plan};
-use crate::changes::frames::frame;
+use crate::changes::frames::opening;
 use crate::changes::hub::{Hub, Standing};
 use crate::changes::pages;
 use crate::changes::request::{ChangesRequest, Start, changes_request};
@@ -56,7 +56,7 @@ fn resume(hub: Arc<Hub>, watch: Watch, from: &position::Position, plan: Plan) ->
     // The ring went on while the seat was taken.
     if hub.ring_start().is_none_or(|(number, _)| number > plan.first) && plan.first <= standing.last
     {
-        let first = opening("gap", &standing, Some(Gap("too much has changed since")));
+        let first = begins("gap", &standing, Some(Gap("too much has changed since")));
         return events(Stream::live(hub, seat, first));
     }
     let began = position::text(from.epoch, from.instance, from.next.iter().copied());
@@ -69,16 +69,12 @@ fn resume(hub: Arc<Hub>, watch: Watch, from: &position::Position, plan: Plan) ->
 fn begin(hub: Arc<Hub>, watch: Watch, gap: Option<Gap>) -> Response {
     let Some((seat, standing)) = hub.arm(watch) else { return full().into_response() };
     let name = if gap.is_some() { "gap" } else { "live" };
-    let first = opening(name, &standing, gap);
+    let first = begins(name, &standing, gap);
     events(Stream::live(hub, seat, first))
 }
 
-fn opening(name: &'static str, standing: &Standing, gap: Option<Gap>) -> String {
-    let mut data = json!({"position": &*standing.text});
-    if let (Some(Gap(reason)), Some(data)) = (gap, data.as_object_mut()) {
-        data.insert("reason".to_owned(), Value::from(reason));
-    }
-    let event = frame(name, &standing.text, &data.to_string());
+fn begins(name: &'static str, standing: &Standing, gap: Option<Gap>) -> String {
+    let event = opening(name, standing, gap);
     format!("{}{}", preface(standing), String::from_utf8_lossy(&event.bytes))
 }
 

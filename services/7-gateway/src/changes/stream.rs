@@ -15,8 +15,8 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
-use crate::changes::catch_up::{Plan, latest};
-use crate::changes::frames::frame;
+use crate::changes::catch_up::{Gap, Plan, latest};
+use crate::changes::frames::{frame, opening};
 use crate::changes::hub::{Hub, Seat};
 use crate::changes::inbox::{Found, Note, Place};
 use crate::changes::round::Round;
@@ -48,6 +48,8 @@ enum Phase {
         _permit: OwnedSemaphorePermit,
     },
     Catching(Catching),
+    /// It cannot be said what the client has missed: it is to look again.
+    Gap(Gap),
     Live,
     Over,
 }
@@ -85,10 +87,14 @@ impl Stream {
             Some((round, permit)) => {
                 let watch = &seat.subscriber.watch;
                 let rounds = [round];
-                let told = latest(&hub, &rounds, (0, 0), (watch, None, false));
-                let told = told.into_iter().map(|(_, at, sight)| (at, sight)).collect();
-                let [round] = rounds;
-                Phase::Old { round, told, at: 0, then, _permit: permit }
+                match latest(&hub, &rounds, (0, 0), (watch, None, false)) {
+                    Ok(told) => {
+                        let told = told.into_iter().map(|(_, at, sight)| (at, sight)).collect();
+                        let [round] = rounds;
+                        Phase::Old { round, told, at: 0, then, _permit: permit }
+                    }
+                    Err(gap) => Phase::Gap(gap),
+                }
             }
         };
         Self::new(hub, seat, first, phase)
@@ -130,6 +136,12 @@ impl Stream {
                 self.catch_up(catching);
                 true
             }
+            Phase::Gap(gap) => {
+                // What comes after is noted already, and told next: versions join it with what is fetched.
+                self.ready.push_back(opening("gap", &self.hub.standing(), Some(gap)).bytes);
+                self.phase = Phase::Live;
+                true
+            }
             Phase::Live => {
                 self.phase = Phase::Live;
                 self.follow(cx)
@@ -148,13 +160,19 @@ impl Stream {
         let Some(rounds) = self.hub.rounds(next.0, until, ENTRIES) else { return };
         let Some(last) = rounds.last().map(|round| round.number) else { return };
         let watch = &self.seat.subscriber.watch;
-        let found = latest(&self.hub, &rounds, next, (watch, seen.as_deref(), exact));
-        for (place, at, sight) in found {
-            if let Some(round) = rounds.get(place) {
-                self.tell(round, (at, sight), seen.as_deref().filter(|_| !exact));
+        match latest(&self.hub, &rounds, next, (watch, seen.as_deref(), exact)) {
+            Ok(found) => {
+                for (place, at, sight) in found {
+                    if let Some(round) = rounds.get(place) {
+                        let elsewhere = seen.as_deref().filter(|_| !exact);
+                        self.tell(round, (at, sight), elsewhere);
+                    }
+                }
+                let next = Hub::place(last + 1);
+                self.phase = Phase::Catching(Catching { next, until, seen, exact });
             }
+            Err(gap) => self.phase = Phase::Gap(gap),
         }
-        self.phase = Phase::Catching(Catching { next: Hub::place(last + 1), until, seen, exact });
     }
 
     fn follow(&mut self, cx: &mut Context<'_>) -> bool {

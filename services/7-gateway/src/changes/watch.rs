@@ -197,10 +197,15 @@ pub(crate) enum Sight {
     Lost,
     /// It is a result that was asked for.
     Told,
+    /// It must not be shown now, and may have been in it before: to say that it is gone would tell of a listing
+    /// that may never have been shown to anyone.
+    Unsure,
 }
 
 impl Watch {
-    /// What an entry means here. Where `exact` is not set, nothing is known of what the subscriber could see before.
+    /// What an entry means here. Where `exact` is not set, nothing is known of what the subscriber could see before:
+    /// it comes from another process, which may have read versions that the log no longer has, or none of those
+    /// that this one read.
     pub(crate) fn sight(&self, entry: &Entry, folded: &Folded, exact: bool) -> Option<Sight> {
         let listing = match &entry.what {
             crate::changes::round::What::Result(device) => {
@@ -208,6 +213,11 @@ impl Watch {
             }
             crate::changes::round::What::Listing(listing) => listing,
         };
+        // `track` writes a version again when its feed says the same later. Who follows this process was told of it;
+        // others may learn it from here alone, where the log keeps the last record only.
+        if exact && listing.is_same_version() {
+            return None;
+        }
         let named = self.listings.contains(&listing.now.hash);
         let filter = self.filter.as_ref();
         if named && listing.now.is(SHOWN)
@@ -216,14 +226,72 @@ impl Watch {
             return Some(Sight::Seen);
         }
         let before = listing.before.as_ref();
-        let lost = match (exact, before) {
-            (false, _) => named || filter.is_some(),
-            (true, None) => false,
-            (true, Some(row)) => {
+        if exact {
+            let was_in = |row: &Row| {
                 named && row.is(SHOWN)
                     || filter.is_some_and(|f| f.may_admit(row, entry.key(), folded))
+            };
+            return before.is_some_and(was_in).then_some(Sight::Lost);
+        }
+        // Only what everyone may see, or could until now, is named to someone who may never have seen it.
+        let is_public = listing.now.is(SHOWN) || before.is_some_and(|row| row.is(SHOWN));
+        match named || filter.is_some() {
+            false => None,
+            true if is_public => Some(Sight::Lost),
+            true => (listing.now.version > 1).then_some(Sight::Unsure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use dataflow::Batch;
+
+    use crate::changes::round::What;
+
+    fn row(version: u32, flags: u8, price: i64) -> Row {
+        Row { version, flags, price, ..Row::waiting(7) }
+    }
+
+    /// Watches what costs 5 or more.
+    fn watch() -> Watch {
+        let query = Query { price_min: Some(5), ..Query::default() };
+        Watch { filter: Some(Filter::new(query)), ..Watch::default() }
+    }
+
+    #[test]
+    fn a_listing_is_gone_only_where_it_was_or_may_have_been_shown() {
+        let (shown, hidden, folded) = (SHOWN, 0, Folded::default());
+        let (lost, unsure) = (Some(Sight::Lost), Some(Sight::Unsure));
+        for (before, now, exact, inexact) in [
+            // It was in it, and is not: left, hidden.
+            (Some((1, shown, 9)), (2, shown, 1), lost, lost),
+            (Some((1, shown, 9)), (2, hidden, 9), lost, lost),
+            // It was not in it, but others could see it.
+            (Some((1, shown, 1)), (2, shown, 2), None, lost),
+            (Some((1, shown, 1)), (2, hidden, 9), None, lost),
+            // It may not be shown, and might not before; earlier it may have been.
+            (Some((1, hidden, 9)), (2, hidden, 9), None, unsure),
+            (None, (2, hidden, 9), None, unsure),
+            // It is new: there was nothing before it.
+            (None, (1, hidden, 9), None, None),
+            (None, (1, shown, 9), Some(Sight::Seen), Some(Sight::Seen)),
+            // The same version once more.
+            (Some((2, shown, 9)), (2, shown, 9), None, Some(Sight::Seen)),
+            (Some((2, hidden, 9)), (2, hidden, 9), None, unsure),
+        ] {
+            let made = |(version, flags, price): (u32, u8, i64)| row(version, flags, price);
+            let what = What::Listing(Box::new(Listing::new(before.map(made), made(now))));
+            let block = Arc::new(dataflow::BatchBuilder::default().finish());
+            let batch = Arc::new(Batch::decode(block, 0, 0).unwrap());
+            let entry = Entry::new(0, 0, (batch, 0), what);
+            for (is_exact, expect) in [(true, exact), (false, inexact)] {
+                let sight = watch().sight(&entry, &folded, is_exact);
+                assert_eq!(sight, expect, "{before:?} {now:?} {is_exact}");
             }
-        };
-        lost.then_some(Sight::Lost)
+        }
     }
 }

@@ -9,7 +9,7 @@ use dataflow::memory::Rng;
 use hyper::body::Body as _;
 use serde_json::Value;
 
-use super::world::{DEVICE, World};
+use super::world::{DEVICE, PRIVATE, World};
 use crate::changes::hub::Hub;
 use crate::changes::serve::changes;
 use crate::query::list_request;
@@ -186,12 +186,14 @@ impl Client {
             |name: &str| event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         let Some(name) = field("event") else { return Ok(()) };
         let data: Value = serde_json::from_str(field("data").unwrap_or_default()).unwrap();
+        // A position of no process in particular: what the client saw there is not known, and may be told again.
+        let anew = field("id").is_some_and(|id| id.split('.').nth(2) == Some("0"));
         match name {
             "live" | "gap" => {
                 self.wants_snapshot = true;
                 self.results_whole &= name == "live" && self.results.is_empty();
             }
-            "change" => self.change(&data)?,
+            "change" => self.change(&data, anew)?,
             "gone" => self.gone(&data)?,
             "result" => self.result(&data)?,
             _ => {}
@@ -202,11 +204,11 @@ impl Client {
         Ok(())
     }
 
-    fn change(&mut self, data: &Value) -> Result<(), String> {
+    fn change(&mut self, data: &Value, anew: bool) -> Result<(), String> {
         let key = data["listing"]["ListingKey"].as_str().unwrap().to_owned();
         let version = data["version"].as_u64().unwrap();
         let told = self.told.entry(key.clone()).or_default();
-        if *told >= version {
+        if *told > version || (*told == version && !anew) {
             return Err(format!("client {}: {key} {version} after {told}", self.number));
         }
         *told = version;
@@ -218,6 +220,9 @@ impl Client {
     fn gone(&mut self, data: &Value) -> Result<(), String> {
         let key = data["listingKey"].as_str().unwrap().to_owned();
         let version = data["version"].as_u64().unwrap();
+        if key.starts_with(PRIVATE) {
+            return Err(format!("client {}: {key} was never to be seen by anyone", self.number));
+        }
         let told = self.told.entry(key.clone()).or_default();
         if *told > version {
             return Err(format!("client {}: {key} gone at {version} after {told}", self.number));

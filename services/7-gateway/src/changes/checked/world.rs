@@ -23,6 +23,9 @@ use crate::view::ListingView;
 
 const PARTITIONS: u16 = 3;
 const KEYS: u64 = 10;
+/// Keys that begin so are of listings that may never be shown.
+pub(super) const PRIVATE: &str = "open:private";
+const PRIVATE_KEYS: u64 = 3;
 pub(super) const DEVICE: &str = "device-0123456789";
 
 /// One gateway.
@@ -111,9 +114,19 @@ impl World {
             // One listing's, so that all of them are in one order.
             self.append(COMMAND_RESULTS, "open:0", &value);
         } else {
-            let key = format!("open:{}", rng.below(KEYS));
-            let version = self.truth.get(&key).map_or(0, |(version, _)| *version) + 1;
-            let listing = listing(rng);
+            let (key, mut listing) = match rng.chance(15) {
+                true => (format!("{PRIVATE}{}", rng.below(PRIVATE_KEYS)), listing(rng)),
+                false => (format!("open:{}", rng.below(KEYS)), listing(rng)),
+            };
+            if key.starts_with(PRIVATE) && listing.is_object() {
+                listing["InternetEntireListingDisplayYN"] = json!(false);
+            }
+            let mut version = self.truth.get(&key).map_or(0, |(version, _)| *version) + 1;
+            // Its feed says the same again, later.
+            if version > 1 && rng.chance(15) {
+                version -= 1;
+                listing = self.truth.get(&key).map_or(Value::Null, |(_, known)| known.clone());
+            }
             let mut value =
                 json!({"ListingKey": key, "version": version, "deleted": listing.is_null()});
             if !listing.is_null() {
