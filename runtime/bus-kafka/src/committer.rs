@@ -402,7 +402,10 @@ impl Committer {
         self.seat.board.set(&place, error.text());
         self.refusing = true;
         let open = self.open.take();
-        let patience = Duration::from_millis(u64::from(self.seat.config.transaction_timeout_ms));
+        let patience = match self.seat.stopping() {
+            true => LAST_ABORT,
+            false => Duration::from_millis(u64::from(self.seat.config.transaction_timeout_ms)),
+        };
         let usable = outcome == Outcome::Aborted && matches!(error, TxnError::Abort(_));
         let aborted = usable && self.producer.as_mut().is_some_and(|p| p.abort(patience).is_ok());
         if let TxnError::Fatal(text) = &error {

@@ -142,6 +142,8 @@ pub(crate) fn passes(code: Code) -> bool {
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::OffsetNotAvailable
+            // The group went on without this member, which joins again.
+            | Code::PollExceeded
             // One of the brokers that were all asked did not answer.
             | Code::Partial
             // Topics were there when this process connected: brokers that start do not know them yet.

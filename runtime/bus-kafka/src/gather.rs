@@ -48,6 +48,12 @@ impl Gather {
         self.bytes
     }
 
+    /// Drops what was gathered of a partition.
+    pub(crate) fn forget(&mut self, partition: u16) {
+        self.slots.retain(|slot| slot.partition != partition);
+        self.done.retain(|gathered| gathered.partition != partition);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.done.is_empty()
     }

@@ -80,7 +80,6 @@ pub(crate) struct KafkaMember {
     paused: bool,
     heard: Instant,
     watched: Instant,
-    stalled_once: bool,
     threads: Vec<JoinHandle<()>>,
     _slot: Slot,
 }
@@ -121,7 +120,6 @@ impl KafkaMember {
             paused: false,
             heard: now,
             watched: now,
-            stalled_once: false,
             threads,
             _slot: slot,
         };
@@ -233,7 +231,7 @@ impl KafkaMember {
                 }
                 Change::Lost(partitions) => {
                     for partition in partitions {
-                        self.lanes.retain(|l| l.partition != partition);
+                        self.stop_lanes(partition);
                         if let Some(owned) = self.owned.remove(&partition) {
                             owned.cancelled.store(true, Ordering::SeqCst);
                             events.push(Event::Lost(owned.assignment));
@@ -346,22 +344,37 @@ impl KafkaMember {
         self.pull(Duration::ZERO, usize::MAX)
     }
 
-    /// Fetches nothing more of any partition. The client takes that for an answer to a revocation too: so what
-    /// the group wants back is lost to the service before, which has nothing on its way when this is called.
+    /// What was fetched of a partition goes with it: should it come back, it is fetched from what is committed then.
+    fn stop_lanes(&mut self, partition: u16) {
+        self.lanes.retain(|l| l.partition != partition);
+        self.gather.forget(partition);
+    }
+
+    /// Fetches nothing more of any partition. The client takes that for an answer to a revocation too, also to one
+    /// that it has not told yet: so what the group wants back is lost to the service, which has nothing on its way and
+    /// owns nothing when this is called.
     fn let_all_go(&mut self) -> Result<(), BusError> {
+        let consumer = self.seat.consumer();
         let mut kept = std::mem::take(&mut self.kept);
-        self.hear_group(&mut kept)?;
         let mut partitions: Vec<_> = self.lanes.iter().map(|l| l.partition).collect();
-        for assignment in self.wanted_back() {
-            self.owned.remove(&assignment.partition);
-            partitions.push(assignment.partition);
-            kept.push(Event::Lost(assignment));
+        self.lanes.clear();
+        loop {
+            self.hear_group(&mut kept)?;
+            for assignment in self.wanted_back() {
+                self.owned.remove(&assignment.partition);
+                partitions.push(assignment.partition);
+                kept.push(Event::Lost(assignment));
+            }
+            self.wanted_back.clear();
+            group::let_go(&consumer, &partitions).map_err(|e| self.failed(&e))?;
+            self.pull(Duration::ZERO, usize::MAX)?;
+            if !consumer.context().has_news() {
+                break;
+            }
         }
         self.kept = kept;
-        self.wanted_back.clear();
-        self.lanes.clear();
         self.gather = Gather::default();
-        group::let_go(&self.seat.consumer(), &partitions).map_err(|e| self.failed(&e))
+        Ok(())
     }
 
     /// What the group wants back and the service still has.
@@ -493,7 +506,7 @@ impl KafkaMember {
     /// Looks whether a partition has work and does not move: the client can lose one for ever.
     fn watch(&mut self, events: &mut Vec<Event>) -> Result<(), BusError> {
         let stall = Duration::from_millis(self.seat.config.stall_ms);
-        // Fetching anew would answer the group, which waits for something to be let go.
+        // While the group waits for something to be let go, little moves.
         if self.watched.elapsed() < stall / 4 || self.paused || !self.wanted_back.is_empty() {
             return Ok(());
         }
@@ -511,30 +524,16 @@ impl KafkaMember {
         let place = format!("{} watchdog", self.seat.layout.service);
         if stuck.is_empty() {
             self.seat.board.clear(&place);
-            self.stalled_once = false;
             return Ok(());
         }
-        let text = format!("has work and did not move: {}; fetching anew", stuck.join(", "));
+        let text = format!("has work and did not move: {}; taking part anew", stuck.join(", "));
         self.seat.board.set(&place, &text);
         self.unstick(events)
     }
 
-    /// First the partitions are fetched anew; if that did not help, the consumer is made anew.
+    /// The consumer is made anew. Fetching anew with the old one would not do: the client may take that for the answer
+    /// to a revocation that it has not told yet.
     fn unstick(&mut self, events: &mut Vec<Event>) -> Result<(), BusError> {
-        let now = monotonic();
-        self.lanes.iter_mut().for_each(|l| l.moved = now);
-        if !std::mem::replace(&mut self.stalled_once, true) {
-            let consumer = self.seat.consumer();
-            let partitions: Vec<_> = self.lanes.iter().map(|l| l.partition).collect();
-            group::let_go(&consumer, &partitions).map_err(|e| self.failed(&e))?;
-            let mut list = TopicPartitionList::new();
-            for lane in &self.lanes {
-                let offset = Offset::Offset(lane.fetched.cast_signed());
-                list.add_partition_offset(&lane.topic, i32::from(lane.partition), offset)
-                    .map_err(|e| self.failed(&e))?;
-            }
-            return group::fetch(&consumer, &list).map_err(|e| self.failed(&e));
-        }
         let old = self.seat.replace_consumer(crate::join::consumer(
             &self.seat.config,
             &self.seat.layout,
@@ -658,7 +657,7 @@ impl Member for KafkaMember {
         }
         self.seat.consumer().context().disown(partition);
         self.answer_group()?;
-        self.lanes.retain(|l| l.partition != partition);
+        self.stop_lanes(partition);
         Ok(())
     }
 
@@ -707,6 +706,8 @@ impl KafkaMember {
         self.commands.send(Command::Rewind(done)).map_err(|_| self.gone())?;
         let mut kept = Vec::new();
         while is_done.recv_timeout(HEAR_EVERY).is_err() {
+            // The group is heard meanwhile; all that comes with it is let go afterwards.
+            self.hear_only()?;
             for told in self.told.try_iter() {
                 match told {
                     Told::Failed(error) => return Err(error),
@@ -744,8 +745,8 @@ impl KafkaMember {
         };
         let mut events = Vec::new();
         while waits(self) {
-            // Keeps the client answered. What comes is of those that are fetched again already: keep it.
-            self.pull(Duration::ZERO, self.seat.config.fetch_bytes)?;
+            // Keeps the client answered. What comes is of those that are fetched again already: it is kept.
+            self.hear_only()?;
             self.wait_for_threads(SLICE, &mut events)?;
         }
         // One that was restored for the first time meanwhile is news to the service; outcomes are of before.

@@ -229,7 +229,7 @@ impl Transactions {
                 Ok(Err(error)) if again(&error) => return Err(self.too_late(&error)),
                 Ok(result) => return result.map_err(|e| self.sort(&e)),
                 Err(_) if give_up() => {
-                    return Err(TxnError::Abort("the member is closing".to_owned()));
+                    return Err(TxnError::Renew("the member is closing".to_owned()));
                 }
                 Err(_) if from.elapsed() > patience + STEP => {
                     let late = "offsets were not taken, nor refused, while a transaction may last";

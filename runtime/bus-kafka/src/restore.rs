@@ -77,6 +77,9 @@ struct Reading {
     until: u64,
 }
 
+/// Partitions that the client says are at an end, with where that should be; and those that were given up.
+type Pass = (Vec<(u16, u64)>, Vec<u16>);
+
 /// A consumer outside any group's membership that may ask about `group`.
 pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Reports>, BusError> {
     let config = &seat.config;
@@ -90,6 +93,8 @@ pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Repo
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "1")
+        // Where there is nothing more, it is said soon.
+        .set("fetch.wait.max.ms", "10")
         .set("queued.max.messages.kbytes", (config.fetch_bytes / 1024).max(64).to_string())
         .create_with_context(Reports::default())
         .map_err(|e| faults::bus_error(config, What::Group(&seat.layout.group), &e))
@@ -116,7 +121,7 @@ impl Restorer {
         while let Ok(first) = self.jobs.recv() {
             let mut jobs = vec![first];
             jobs.extend(self.jobs.try_iter());
-            if let Err(error) = self.restore(&jobs)
+            if let Err(error) = self.insist(|| self.restore(&jobs))
                 && !self.seat.stopping()
             {
                 drop(self.told.send(Told::Failed(error)));
@@ -275,8 +280,20 @@ impl Restorer {
         let mut places: Vec<_> = reading.iter().map(|(p, r)| ((table, *p), r.until)).collect();
         reading.retain(|_, r| r.from < r.until);
         let mut given_up = self.wait_for_stable(topic, &mut reading, jobs)?;
+        let mut seen_stable = BTreeSet::new();
         while !reading.is_empty() {
-            given_up.extend(self.read(table, topic, &mut reading, jobs)?);
+            let (ended, gone) = self.read(table, topic, &mut reading, jobs)?;
+            given_up.extend(gone);
+            // After the last record may come markers, or what was compacted away, and then only the client's word says
+            // that this is the end. It may be that of a leader which was just chosen and knows less: it counts once the
+            // broker has said, before this pass, that it knows all.
+            for (partition, until) in ended {
+                if seen_stable.contains(&partition) {
+                    reading.remove(&partition);
+                } else if self.stable(topic, partition, until)? {
+                    seen_stable.insert(partition);
+                }
+            }
         }
         self.seat.board.clear(&format!("{} {topic}", self.seat.layout.service));
         places.retain(|((_, p), _)| !given_up.contains(p));
@@ -340,15 +357,15 @@ impl Restorer {
         Ok(Reading { from: fits.map_or(low, |p| p.next), until })
     }
 
-    /// Reads to the ends, or as far as the client says that there is something; the partitions that were given up
-    /// meanwhile. What is still in `left` afterwards is to be read on from where it is.
+    /// Reads to the ends, or as far as the client says that there is something: the partitions of which it says so,
+    /// with their ends, and those that were given up meanwhile. What is still in `left` is read on from where it is.
     fn read(
         &self,
         table: Table,
         topic: &str,
         left: &mut BTreeMap<u16, Reading>,
         jobs: &[Job],
-    ) -> Result<Vec<u16>, BusError> {
+    ) -> Result<Pass, BusError> {
         let failed = |e| faults::bus_error(&self.seat.config, What::Read(topic), &e);
         let mut list = TopicPartitionList::new();
         for (partition, reading) in &*left {
@@ -367,7 +384,7 @@ impl Restorer {
         topic: &str,
         left: &mut BTreeMap<u16, Reading>,
         jobs: &[Job],
-    ) -> Result<Vec<u16>, BusError> {
+    ) -> Result<Pass, BusError> {
         let since = monotonic();
         let mut given_up = Vec::new();
         let mut ended = BTreeSet::new();
@@ -381,16 +398,8 @@ impl Restorer {
             given_up.extend(self.give_up(left, jobs));
             self.report_waiting(topic, since.elapsed().as_millis(), left.keys());
         }
-        // After the last record may come markers, or what was compacted away: the end is believed if the broker,
-        // which may be another one by now, still says that nothing is open before it.
-        for partition in ended {
-            if let Some(until) = left.get(&partition).map(|r| r.until)
-                && self.stable(topic, partition, until)?
-            {
-                left.remove(&partition);
-            }
-        }
-        Ok(given_up)
+        let at_end = left.iter().filter(|(p, _)| ended.contains(p)).map(|(p, r)| (*p, r.until));
+        Ok((at_end.collect(), given_up))
     }
 
     /// What has come; `ended` are the partitions that the client says are at their end.

@@ -72,23 +72,30 @@ struct Core {
     next_unit: u64,
     failed: Option<BusError>,
     aborted: bool,
+    /// A feed went to another instance, or may have.
+    moved: bool,
 }
 
 impl Core {
     fn settle(&mut self, wait: Duration) -> Result<(), BusError> {
         for event in self.member.poll(wait, 0)? {
-            let Event::Outcome { unit, outcome } = event else { continue };
-            if self.in_flight.front() != Some(&unit) {
-                continue;
-            }
-            self.in_flight.pop_front();
-            if outcome == Outcome::Committed {
-                self.overlay.committed(unit)
-            } else {
-                self.aborted = true
+            match event {
+                Event::Revoked(_) | Event::Lost(_) => self.moved = true,
+                Event::Outcome { unit, outcome } if self.in_flight.front() == Some(&unit) => {
+                    self.in_flight.pop_front();
+                    self.ended(unit, outcome);
+                }
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn ended(&mut self, unit: u64, outcome: Outcome) {
+        match outcome {
+            Outcome::Committed => self.overlay.committed(unit),
+            Outcome::Aborted | Outcome::Unknown => self.aborted = true,
+        }
     }
 
     /// Waits until nothing is in flight, so that ranges show all that was written.
@@ -172,6 +179,7 @@ impl SourceRunner {
             next_unit: 1,
             failed: None,
             aborted: false,
+            moved: false,
         };
         let unit = UnitBuilder::new(flow, spec);
         Ok(Self {
@@ -208,6 +216,9 @@ impl SourceRunner {
         if self.core.aborted {
             self.start_over()?;
         }
+        if std::mem::take(&mut self.core.moved) {
+            self.forget();
+        }
         if self.core.in_flight.len() >= IN_FLIGHT_MAX {
             return Ok(Round::Busy);
         }
@@ -217,7 +228,9 @@ impl SourceRunner {
         }
         match self.next_lane(now_ms) {
             Some(at) => {
-                self.step_lane(at, now_ms, |source, out| source.step(out).map(Some))?;
+                if self.call_lane(at, now_ms, |source, out| source.step(out).map(Some))? {
+                    self.submit()?;
+                }
                 Ok(Round::Busy)
             }
             None => self.rest(now_ms),
@@ -271,8 +284,8 @@ impl SourceRunner {
             for lane in self.lanes.iter_mut().filter(|l| l.state == LaneState::Ending) {
                 lane.state = LaneState::Ended;
             }
-            if let Some(at) = self.lanes.iter().position(|l| l.state == LaneState::Done) {
-                return self.end_lane(at, now_ms);
+            if self.lanes.iter().any(|l| l.state == LaneState::Done) {
+                return self.end_lanes(now_ms);
             }
             let over = |l: &Lane| matches!(l.state, LaneState::Ended | LaneState::Elsewhere);
             if self.lanes.iter().all(over) {
@@ -284,28 +297,41 @@ impl SourceRunner {
         Ok(Round::Idle(u64::try_from(wake - now_ms).unwrap_or(0)))
     }
 
-    /// Tells a lane that its run has ended, once the stages behind have done all of it.
-    fn end_lane(&mut self, at: usize, now_ms: i64) -> Result<Round, BusError> {
+    /// Tells the lanes that their run has ended, once the stages behind have done all of it: all of them in one unit,
+    /// or a run that dies between two would read again what was ended first.
+    fn end_lanes(&mut self, now_ms: i64) -> Result<Round, BusError> {
         let undone = |b: &Backlog| b.records > 0 && self.behind.contains(&b.service);
         if self.bus.backlog()?.iter().any(undone) {
             return Ok(Round::Paced);
         }
-        self.step_lane(at, now_ms, |source, out| source.ended(out).map(|()| None))?;
+        for at in 0..self.lanes.len() {
+            if self.lanes.get(at).is_none_or(|l| l.state != LaneState::Done) {
+                continue;
+            }
+            if !self.call_lane(at, now_ms, |source, out| source.ended(out).map(|()| None))? {
+                // Nothing of the unit counts.
+                let ending = self.lanes.iter_mut().filter(|l| l.state == LaneState::Ending);
+                ending.for_each(|lane| (lane.source, lane.state) = (None, LaneState::Done));
+                return Ok(Round::Busy);
+            }
+        }
+        self.submit()?;
         Ok(Round::Busy)
     }
 
-    fn step_lane(
+    /// Calls a lane's source; whether what it put into the unit counts.
+    fn call_lane(
         &mut self,
         at: usize,
         now_ms: i64,
-        step: impl FnOnce(&mut dyn Source, &mut SourceOut<'_>) -> Result<Option<Status>, Failure>,
-    ) -> Result<(), BusError> {
-        let Some(lane) = self.lanes.get_mut(at) else { return Ok(()) };
+        call: impl FnOnce(&mut dyn Source, &mut SourceOut<'_>) -> Result<Option<Status>, Failure>,
+    ) -> Result<bool, BusError> {
+        let Some(lane) = self.lanes.get_mut(at) else { return Ok(false) };
         let source = lane.source.get_or_insert_with(|| (lane.make)());
         let max = self.core.member.record_bytes_max();
         let mut out =
             SourceOut { unit: &mut self.unit, store: &mut self.core, lane: &lane.name, now_ms };
-        let result = step(&mut **source, &mut out);
+        let result = call(&mut **source, &mut out);
         if let Some(error) = self.core.failed.take() {
             return Err(error);
         }
@@ -322,7 +348,7 @@ impl SourceRunner {
                 };
                 (lane.state, lane.wake_ms) = (state, wake_ms);
                 self.board.clear(&place);
-                self.submit()
+                Ok(true)
             }
             Err(failure) => {
                 // What it wrote does not count, and its own memory may be ahead of what is committed.
@@ -337,13 +363,17 @@ impl SourceRunner {
                 lane.state = if held { LaneState::Held } else { LaneState::Open };
                 lane.wake_ms = now_ms.saturating_add(delay_ms);
                 self.board.set(&place, &failure.to_string());
-                Ok(())
+                Ok(false)
             }
         }
     }
 
     fn submit(&mut self) -> Result<(), BusError> {
         drop(self.unit.keep(0, b""));
+        if self.core.aborted || self.core.moved {
+            // Made from a memory that is to be forgotten.
+            self.unit.clear();
+        }
         if self.unit.is_empty() {
             return Ok(());
         }
@@ -362,6 +392,12 @@ impl SourceRunner {
         self.core.aborted = false;
         self.core.in_flight.clear();
         self.core.overlay.clear();
+        self.forget();
+        self.core.member.rewind()
+    }
+
+    /// Sources go on from their checkpoints: what one remembers may be of before another instance had its feed.
+    fn forget(&mut self) {
         self.unit.clear();
         for lane in &mut self.lanes {
             lane.source = None;
@@ -369,6 +405,115 @@ impl SourceRunner {
                 (lane.state, lane.wake_ms) = (LaneState::Open, 0);
             }
         }
-        self.core.member.rewind()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::SystemClock;
+    use crate::bus::Assignment;
+    use crate::contract::Emit;
+    use crate::flow::{Retention, ServiceSpec, State, TopicSpec};
+    use crate::memory::{Faults, MemoryBus};
+    use crate::unit::Unit;
+
+    /// Commits everything; at one poll a feed is another's, and at the next this member's again.
+    struct Moving {
+        polls_left: u32,
+        handed_in: Vec<u64>,
+    }
+
+    impl Member for Moving {
+        fn poll(&mut self, _: Duration, _: usize) -> Result<Vec<Event>, BusError> {
+            let committed = |unit| Event::Outcome { unit, outcome: Outcome::Committed };
+            let mut events: Vec<_> = self.handed_in.drain(..).map(committed).collect();
+            self.polls_left = self.polls_left.wrapping_sub(1);
+            if self.polls_left == 0 {
+                events.push(Event::Lost(Assignment { partition: 0, epoch: 1 }));
+            }
+            Ok(events)
+        }
+
+        fn submit(&mut self, unit: Unit) -> Result<(), BusError> {
+            self.handed_in.push(unit.id);
+            Ok(())
+        }
+
+        fn restore(&mut self, _: Assignment) -> Result<(), BusError> {
+            Ok(())
+        }
+
+        fn release(&mut self, _: Assignment) -> Result<(), BusError> {
+            Ok(())
+        }
+
+        fn rewind(&mut self) -> Result<(), BusError> {
+            Ok(())
+        }
+
+        fn state(&mut self, _: u16, _: &[u8]) -> Result<Option<Arc<[u8]>>, BusError> {
+            Ok(None)
+        }
+
+        fn state_range(
+            &mut self,
+            _: u16,
+            _: &[u8],
+            _: &[u8],
+            _: usize,
+        ) -> Result<Vec<StoreEntry>, BusError> {
+            Ok(Vec::new())
+        }
+    }
+
+    struct Rows;
+
+    impl Source for Rows {
+        fn step(&mut self, out: &mut SourceOut<'_>) -> Result<Status, Failure> {
+            let row = Emit { key: b"k", value: Some(b"v"), kind: "row", version: 1, schema: 1 };
+            out.emit("in", row);
+            Ok(Status::Busy)
+        }
+    }
+
+    #[test]
+    fn a_feed_that_went_and_came_back_is_read_from_its_checkpoint() {
+        let topic = TopicSpec {
+            name: "in".into(),
+            key: "key".into(),
+            partitions: 1,
+            retention: Retention::Days(7),
+        };
+        let read = ServiceSpec {
+            name: "read".into(),
+            kind: Kind::Source,
+            reads: Vec::new(),
+            writes: vec!["in".into()],
+            state: State::Own,
+            does: String::new(),
+        };
+        let flow = Flow::new(vec![topic], vec![read]).unwrap();
+        let bus = Arc::new(MemoryBus::new(&flow, 1, Faults::default()));
+        let board = Board::default();
+        let mut runner =
+            SourceRunner::join(bus, &flow, "read", Arc::new(SystemClock), board).unwrap();
+        runner.core.member = Box::new(Moving { polls_left: 4, handed_in: Vec::new() });
+        let made = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&made);
+        runner.add_lane(
+            "f",
+            Box::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Box::new(Rows)
+            }),
+        );
+        for _ in 0..8 {
+            runner.step(Duration::ZERO).unwrap();
+        }
+        assert_eq!(made.load(Ordering::Relaxed), 2);
     }
 }
