@@ -86,7 +86,8 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
     let (mut warm, mut first, mut last): (Option<Mark>, Option<f64>, _) = (None, None, (now(), 0));
     loop {
         running.still_there()?;
-        let done = committed.sum()?;
+        // A coordinator that is not ready knows no more than before; where that lasts, it counts as hanging.
+        let done = committed.sum().unwrap_or(last.1);
         usage.look(running.id());
         broker_usage.look(broker);
         let mark = Mark { at: now(), done, cpu: usage.cpu(), broker: broker_usage.cpu() };
