@@ -32,7 +32,7 @@ const AHEAD_ROWS: u64 = 2_500;
 /// Shortest and longest undisturbed time between two faults.
 const CALM_MS: (u64, u64) = (10, 250);
 /// Services that do not move for this long never will.
-const STUCK: Duration = Duration::from_secs(240);
+const STUCK: Duration = Duration::from_secs(120);
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

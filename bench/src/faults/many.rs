@@ -64,8 +64,9 @@ const CUT_MS: (u64, u64) = (30, 1_500);
 const LATE_MS: (u64, u64) = (10_500, 12_000);
 /// How long nothing gets through.
 const SILENT_MS: (u64, u64) = (500, 9_000);
-/// An `EndTxn` comes by within this time, or there is none to hold.
-const END_TXN_WITHIN: Duration = Duration::from_secs(40);
+/// An `EndTxn` comes by within this time, or there is none to hold: after brokers restarted, a transaction that was
+/// open is given up after its timeout of ten seconds, and one more follows.
+const END_TXN_WITHIN: Duration = Duration::from_secs(20);
 /// A process that is asked to stop must have stopped after this.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 /// Longest wait for one answer when progress is asked for.

@@ -472,8 +472,7 @@ impl Committer {
 
     fn end_of(&self, shelf: Shelf) -> Option<u64> {
         let topic = self.seat.layout.topic_of(shelf.0)?;
-        let (_, end) = ends(&self.ends, topic, shelf.1, Duration::from_secs(1)).ok()?;
-        Some(end)
+        ends(&self.ends, topic, shelf.1, Duration::from_secs(1)).ok().map(|(_, end)| end)
     }
 }
 

@@ -43,8 +43,8 @@ pub(crate) enum Change {
 pub(crate) struct GroupContext {
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
-    /// Whether the client got its answer while it closes.
-    closed: AtomicBool,
+    /// Whether the client, while it closes, got its one answer.
+    answered: AtomicBool,
     generation: AtomicU64,
     pub(crate) reports: Reports,
     /// Epoch of each partition that is owned now.
@@ -100,13 +100,11 @@ impl GroupContext {
     pub(crate) fn epoch_of(&self, partition: u16) -> Option<u64> {
         lock(&self.owned).get(&partition).copied()
     }
-}
 
-impl GroupContext {
     /// A client that closes takes the first answer, of whatever kind, as one to all that it asked, and may be gone
     /// right after it: a second answer would wait for ever for someone to take it.
     fn answer_last(&self, consumer: &BaseConsumer<Self>) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
+        if !self.answered.swap(true, Ordering::SeqCst) {
             drop(consumer.incremental_unassign(&TopicPartitionList::new()));
         }
     }

@@ -273,7 +273,7 @@ impl KafkaMember {
         if !self.is_source() || self.seat.in_flight.load(Ordering::SeqCst) > 0 {
             return Ok(());
         }
-        self.wanted_back().into_iter().try_for_each(|assignment| self.release(assignment))
+        self.still_held().into_iter().try_for_each(|assignment| self.release(assignment))
     }
 
     /// Takes what the client has: up to `bytes_max`, waiting for the first at most `wait`.
@@ -360,7 +360,7 @@ impl KafkaMember {
         self.lanes.clear();
         loop {
             self.hear_group(&mut kept)?;
-            for assignment in self.wanted_back() {
+            for assignment in self.still_held() {
                 self.owned.remove(&assignment.partition);
                 partitions.push(assignment.partition);
                 kept.push(Event::Lost(assignment));
@@ -378,7 +378,7 @@ impl KafkaMember {
     }
 
     /// What the group wants back and the service still has.
-    fn wanted_back(&self) -> Vec<Assignment> {
+    fn still_held(&self) -> Vec<Assignment> {
         self.owned.values().filter(|o| o.revoked).map(|o| o.assignment).collect()
     }
 
