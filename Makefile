@@ -34,7 +34,6 @@ faults: web ## short campaigns on the embedded bus and on real Kafka: processes 
 	@deploy/needs java mvn
 	cargo build -p conveyance -p bench
 	target/debug/bench kill --times 10 --listings 1500 --json
-	target/debug/bench power --cuts 60 --listings 600 --json
 	target/debug/bench faults --bus sqlite --faults 25 --json
 	target/debug/bench faults --bus kafka --faults 25 --json
 	cargo build -p conveyance --features planted --bin conveyance-planted
