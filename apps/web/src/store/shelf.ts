@@ -59,12 +59,12 @@ export async function keptListings(): Promise<{ listings: Summary[]; seenAt: num
 }
 
 export function keepDetail(kept: KeptDetail): Promise<void> {
-  return quietly(() =>
-    within('details', 'readwrite', async (of) => {
-      await result(of('details').put(JSON.parse(JSON.stringify(kept))));
-      await prune(of('details'), detailsMax);
-    }),
-  );
+  const plain = JSON.parse(JSON.stringify(kept)) as KeptDetail;
+  // Two transactions: a page that is left in between has kept what was seen.
+  return quietly(async () => {
+    await within('details', 'readwrite', (of) => result(of('details').put(plain)));
+    await within('details', 'readwrite', (of) => prune(of('details'), detailsMax));
+  });
 }
 
 export async function keptDetail(key: string): Promise<KeptDetail | null> {

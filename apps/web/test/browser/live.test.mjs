@@ -299,6 +299,22 @@ test('a backlog is told', { skip }, async () => {
   });
 });
 
+/** Whether a listing's details are in the browser's storage. Runs in the page. @param {string | null} key */
+function kept(key) {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open('conveyance');
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const count = request.result.transaction('details').objectStore('details').count(key ?? '');
+      count.onerror = () => reject(count.error);
+      count.onsuccess = () => {
+        request.result.close();
+        resolve(count.result > 0);
+      };
+    };
+  });
+}
+
 test('without a network the page opens, and shows what was seen', { skip }, async () => {
   await withMarket({}, async ({ market, server }) => {
     const { summary } = forSale(market);
@@ -307,9 +323,12 @@ test('without a network the page opens, and shows what was seen', { skip }, asyn
       await page.evaluate(() => navigator.serviceWorker.ready);
       await page.waitForFunction(async () => (await caches.keys()).length > 0 && (await (await caches.open((await caches.keys())[0] ?? '')).keys()).length > 5);
       const key = await page.locator('.card').first().getAttribute('data-key');
+      // Closed before all of it came: what was read is kept all the same.
+      await page.route(/\/explain/, () => {});
       await page.locator('.card').first().click();
       await page.locator('.detail dl').nth(1).waitFor();
       await page.keyboard.press('Escape');
+      await page.waitForFunction(kept, key);
       const seen = await page.locator('.card').count();
       await server.stop();
       await page.reload();
