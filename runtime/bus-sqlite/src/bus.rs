@@ -307,7 +307,8 @@ impl Bus for SqliteBus {
         match recent {
             Some(batches) => Ok(batches),
             None => {
-                let span = Span { place, from, until, bytes_max: want.bytes_max };
+                let span =
+                    Span { place, from, until, bytes_max: want.bytes_max, durable: want.durable };
                 self.with_reader(|r| r.batches(topic.compacted(), span))
             }
         }

@@ -123,7 +123,13 @@ impl SqliteMember {
             let batches = match recent {
                 Some(batches) => batches,
                 None => {
-                    let span = Span { place, from: lane.fetched, until, bytes_max: left };
+                    let span = Span {
+                        place,
+                        from: lane.fetched,
+                        until,
+                        bytes_max: left,
+                        durable: self.parts.durable,
+                    };
                     self.reader.batches(compacted, span)?
                 }
             };

@@ -34,6 +34,8 @@ pub(crate) struct Span {
     pub(crate) from: u64,
     pub(crate) until: u64,
     pub(crate) bytes_max: usize,
+    /// Whether what is read must outlive a power cut.
+    pub(crate) durable: bool,
 }
 
 impl Reader {
@@ -77,7 +79,33 @@ impl Reader {
         if span.from >= span.until {
             return Ok(Vec::new());
         }
-        if compacted { self.rows(span) } else { self.blocks(span) }
+        if !compacted {
+            return self.blocks(span);
+        }
+        let batches = self.rows(span)?;
+        if span.durable {
+            self.settle(span.place)?;
+        }
+        Ok(batches)
+    }
+
+    /// Returns when all that the last read could see of a compacted place is durable. What a later record
+    /// superseded is missing from the read; were that record lost to a power cut, the one before it would come
+    /// back behind the reader.
+    fn settle(&self, place: u32) -> Result<(), BusError> {
+        let last = self
+            .db
+            .prepare_cached("SELECT max(id) FROM latest WHERE id >= ?1 AND id < ?2")
+            .and_then(|mut s| {
+                s.query_row(params![row_id(place, 0), row_id(place + 1, 0)], |r| {
+                    r.get::<_, Option<i64>>(0)
+                })
+            })
+            .map_err(|e| self.shared.unreadable(e))?;
+        match last {
+            Some(id) => self.shared.until_durable(place, offset_of(id) + 1),
+            None => Ok(()),
+        }
     }
 
     fn blocks(&mut self, span: Span) -> Result<Vec<Arc<Batch>>, BusError> {

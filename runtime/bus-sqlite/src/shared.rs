@@ -18,6 +18,9 @@ use crate::options::Options;
 use crate::sync::Syncs;
 use crate::wal::Wal;
 
+/// A commit is counted this long after it can be read, at most by far.
+const UNCOUNTED: Duration = Duration::from_millis(5);
+
 /// Time for pacing only; nothing that is stored or decided for a message depends on it.
 #[allow(clippy::disallowed_methods, reason = "waits and sync pacing need a monotonic clock")]
 pub(crate) fn monotonic() -> Instant {
@@ -93,6 +96,22 @@ impl Shared {
             .wait_timeout_while(mark, timeout, |mark| *mark == seen && !self.is_closing())
             .unwrap_or_else(PoisonError::into_inner);
         *mark
+    }
+
+    /// Returns when a place is durable up to, not including, `end`.
+    pub(crate) fn until_durable(&self, place: u32, end: u64) -> Result<(), BusError> {
+        loop {
+            let seen = self.mark();
+            if lock(&self.log).range(place).durable >= end {
+                return Ok(());
+            }
+            self.syncs.wait(self)?;
+            // What was committed a moment ago may not be counted yet.
+            if lock(&self.log).range(place).durable < end {
+                self.check()?;
+                self.wait(seen, UNCOUNTED);
+            }
+        }
     }
 
     /// The bus cannot go on: the first reason counts.
