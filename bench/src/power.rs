@@ -79,8 +79,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let recorder = Recorder::build(campaign.folder.path())?;
     let input = &campaign.input;
     let plain = recorder.load(input, "plain", Disturb::default())?;
-    let slow = Disturb { sync_ms: SLOW_SYNC_MS, ..Disturb::default() };
-    let log_writes = writes(&recorder.load(input, "slow", slow)?.trace, LOG_WAL);
+    let slow = recorder.load(input, "slow", slow())?;
+    let log_writes = writes(&slow.trace, LOG_WAL);
     let mut killed = campaign.kill_at(&recorder, (log_writes, "killed-0"), None, &mut chance)?;
 
     let mut rejected = Vec::new();
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             )?);
         }
     }
-    let ahead = campaign.view_ahead(&plain)?;
+    let ahead = campaign.view_ahead(&slow)?;
     let mut no_sync = campaign.no_sync_at_open(&killed)?;
     for tried in 1..KILLS_MAX {
         if no_sync != Planted::Missed {
@@ -120,6 +120,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     });
     print(&report, arguments.json);
     Ok(report.get("ok") == Some(&Value::Bool(true)))
+}
+
+fn slow() -> Disturb {
+    Disturb { sync_ms: SLOW_SYNC_MS, ..Disturb::default() }
 }
 
 fn writes(trace: &Trace, name: &str) -> u64 {
@@ -181,7 +185,7 @@ impl Campaign {
     ) -> Result<Recording> {
         // Late enough that the view has something to show.
         let kill_at = writes / 2 + chance.below(writes * 2 / 5 + 1) + 1;
-        let disturb = Disturb { sync_ms: SLOW_SYNC_MS, kill_at, wrong: planted };
+        let disturb = Disturb { kill_at, wrong: planted, ..slow() };
         recorder.killed_load(&self.input, name, disturb)
     }
 
@@ -199,8 +203,7 @@ impl Campaign {
             let ahead = self.ahead_at(recording, &recording.trace, places)?;
             Ok(if ahead { Planted::Caught } else { Planted::Missed })
         };
-        let disturb =
-            Disturb { sync_ms: SLOW_SYNC_MS, kill_at: 0, wrong: planted("view-ahead-of-the-sync") };
+        let disturb = Disturb { wrong: planted("view-ahead-of-the-sync"), ..slow() };
         let ahead = recorder.load(&self.input, "wrong-ahead", disturb)?;
         let ahead = found(&ahead, &spread(&ahead.trace.sync_ends(LOG_WAL), PLANT_CUTS))?;
         let mut no_sync = Planted::Missed;
