@@ -351,7 +351,7 @@ impl Committer {
             Err(error) => return self.undo(error, Outcome::Unknown),
         }
         let Some(open) = self.open.take() else { return Ok(()) };
-        self.seat.store.apply(open.rows);
+        self.keep(open.rows, &open.owned);
         if vouched {
             self.trust_ends();
         }
@@ -361,6 +361,15 @@ impl Committer {
         self.seat.news.tell();
         self.seat.board.clear(&format!("{} commit", self.seat.layout.service));
         self.flush_when_due()
+    }
+
+    /// Takes what is committed into the copy. The end of a transaction may be heard late, when a partition has been
+    /// someone else's and was read again meanwhile: what is older than that stays out.
+    fn keep(&self, rows: Vec<Row>, owned: &[(u16, u64)]) {
+        let consumer = self.seat.consumer();
+        consumer.context().with_stale(owned, |stale| {
+            self.seat.store.apply(rows.into_iter().filter(|row| !stale.contains(&row.shelf.1)));
+        });
     }
 
     /// Sends the offsets with the group's word, if all that the transaction is about is still owned. Whether

@@ -96,6 +96,14 @@ impl GroupContext {
         if current { f() } else { None }
     }
 
+    /// Runs `f` with those of these partitions that are not owned under these epochs any more. Meanwhile none comes
+    /// or goes.
+    pub(crate) fn with_stale(&self, work: &[(u16, u64)], f: impl FnOnce(&BTreeSet<u16>)) {
+        let owned = lock(&self.owned);
+        let stale = work.iter().filter(|(partition, epoch)| owned.get(partition) != Some(epoch));
+        f(&stale.map(|(partition, _)| *partition).collect());
+    }
+
     /// The epoch under which a partition is owned.
     pub(crate) fn epoch_of(&self, partition: u16) -> Option<u64> {
         lock(&self.owned).get(&partition).copied()
@@ -199,6 +207,17 @@ impl ConsumerContext for GroupContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_longer_owned_under_its_epoch_is_stale() {
+        let context = GroupContext::default();
+        (context.own(1, 10), context.own(2, 20), context.own(3, 30));
+        context.disown(2);
+        context.own(3, 31);
+        context.with_stale(&[(1, 10), (2, 20), (3, 30)], |stale| {
+            assert_eq!(*stale, BTreeSet::from([2, 3]));
+        });
+    }
 
     #[test]
     fn what_the_group_takes_away_is_going_until_that_is_heard() {

@@ -5,7 +5,7 @@
 //! offset fetch does not prove that the changelog's own commit marker has arrived: stopping at the last stable
 //! offset loses updates silently.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ pub(crate) struct Restorer {
     jobs: Receiver<Job>,
     told: Sender<Told>,
     /// Reads committed, as a stranger to the group that may ask for its offsets.
-    committed: BaseConsumer<Reports>,
+    committed: RefCell<BaseConsumer<Reports>>,
     /// Sees the true end of a partition.
     uncommitted: BaseConsumer<Reports>,
     /// The group's generation in which absent slots were ended last: once for each is enough.
@@ -77,9 +77,6 @@ struct Reading {
     until: u64,
 }
 
-/// Partitions that the client says are at an end, with where that should be; and those that were given up.
-type Pass = (Vec<(u16, u64)>, Vec<u16>);
-
 /// A consumer outside any group's membership that may ask about `group`.
 pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Reports>, BusError> {
     let config = &seat.config;
@@ -90,10 +87,9 @@ pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Repo
         .set("isolation.level", isolation)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "1")
-        // Where there is nothing more, it is said soon.
+        // What follows the last record may only be markers, and is waited for.
         .set("fetch.wait.max.ms", "10")
         .set("queued.max.messages.kbytes", (config.fetch_bytes / 1024).max(64).to_string())
         .create_with_context(Reports::default())
@@ -107,7 +103,7 @@ impl Restorer {
         told: Sender<Told>,
     ) -> Result<Self, BusError> {
         Ok(Self {
-            committed: stranger(seat, "read_committed")?,
+            committed: RefCell::new(stranger(seat, "read_committed")?),
             uncommitted: stranger(seat, "read_uncommitted")?,
             fenced: Cell::new(None),
             seat: Arc::clone(seat),
@@ -169,7 +165,7 @@ impl Restorer {
         for table in [Table::Backing, Table::Own, Table::Tallies] {
             places.extend(self.catch_up(table, jobs)?);
         }
-        self.seat.store.flush(&places, self.seat.clock.now_ms())?;
+        self.seat.store.read_again(&places, self.seat.clock.now_ms())?;
         for (job, offsets) in jobs.iter().zip(offsets) {
             let restored = Restored { assignment: job.assignment, offsets };
             if !job.cancelled.load(Ordering::SeqCst) {
@@ -190,7 +186,7 @@ impl Restorer {
         let (from, own) = (monotonic(), self.seat.name());
         let late = || from.elapsed() > within || self.seat.stopping();
         let fenced = self.insist_until(&late, || {
-            let group = slot::group(&self.committed, config, &layout.group)?;
+            let group = slot::group(&self.committed.borrow(), config, &layout.group)?;
             // A broker that is not, or not yet, the coordinator knows nothing of members that are well.
             if group.stable && group.members.contains(&own) {
                 return slot::fence_absent(config, layout, self.seat.slot, &group.members, &|| {
@@ -217,7 +213,7 @@ impl Restorer {
                 list.add_partition(&input.topic, i32::from(job.assignment.partition));
             }
         }
-        let known = self.committed.committed_offsets(list, ASK).map_err(failed)?;
+        let known = self.committed.borrow().committed_offsets(list, ASK).map_err(failed)?;
         let mut offsets = Vec::new();
         for job in jobs {
             let partition = job.assignment.partition;
@@ -280,28 +276,16 @@ impl Restorer {
         let mut places: Vec<_> = reading.iter().map(|(p, r)| ((table, *p), r.until)).collect();
         reading.retain(|_, r| r.from < r.until);
         let mut given_up = self.wait_for_stable(topic, &mut reading, jobs)?;
-        let mut seen_stable = BTreeSet::new();
-        while !reading.is_empty() {
-            let (ended, gone) = self.read(table, topic, &mut reading, jobs)?;
-            given_up.extend(gone);
-            // After the last record may come markers, or what was compacted away, and then only the client's word says
-            // that this is the end. It may be that of a leader which was just chosen and knows less: it counts once the
-            // broker has said, before this pass, that it knows all.
-            for (partition, until) in ended {
-                if seen_stable.contains(&partition) {
-                    reading.remove(&partition);
-                } else if self.stable(topic, partition, until)? {
-                    seen_stable.insert(partition);
-                }
-            }
+        if !reading.is_empty() {
+            given_up.extend(self.read(table, topic, &mut reading, jobs)?);
         }
         self.seat.board.clear(&format!("{} {topic}", self.seat.layout.service));
         places.retain(|((_, p), _)| !given_up.contains(p));
         Ok(places)
     }
 
-    /// Waits until nothing before the ends is open any more: what is read then is all that there is, and the
-    /// client's word that it came to an end can be believed. The partitions that were given up meanwhile.
+    /// Waits until nothing before the ends is open any more: what is read then is all that there is. The partitions
+    /// that were given up meanwhile.
     fn wait_for_stable(
         &self,
         topic: &str,
@@ -328,7 +312,7 @@ impl Restorer {
     }
 
     fn stable(&self, topic: &str, partition: u16, until: u64) -> Result<bool, BusError> {
-        let (_, stable) = self.insist(|| self.ends(&self.committed, topic, partition))?;
+        let (_, stable) = self.insist(|| self.ends(&self.committed.borrow(), topic, partition))?;
         Ok(stable >= until)
     }
 
@@ -347,79 +331,68 @@ impl Restorer {
     fn span(&self, shelf: Shelf, topic: &str) -> Result<Reading, BusError> {
         let (low, until) = self.insist(|| self.ends(&self.uncommitted, topic, shelf.1))?;
         let now_ms = self.seat.clock.now_ms();
-        let place = self.seat.store.place(shelf)?;
+        let place = self.seat.store.begin_again(shelf)?;
         let fits = place.filter(|p| {
             p.next >= low && p.next <= until && now_ms.saturating_sub(p.time_ms) < AGE_MAX_MS
         });
         if fits.is_none() {
             self.seat.store.wipe(shelf)?;
+            if place.is_some() {
+                // Its position tells of what is in the copy no more.
+                self.committed.replace(stranger(&self.seat, "read_committed")?);
+            }
         }
         Ok(Reading { from: fits.map_or(low, |p| p.next), until })
     }
 
-    /// Reads to the ends, or as far as the client says that there is something: the partitions of which it says so,
-    /// with their ends, and those that were given up meanwhile. What is still in `left` is read on from where it is.
+    /// Reads to the ends; the partitions that were given up meanwhile.
     fn read(
         &self,
         table: Table,
         topic: &str,
         left: &mut BTreeMap<u16, Reading>,
         jobs: &[Job],
-    ) -> Result<Pass, BusError> {
+    ) -> Result<Vec<u16>, BusError> {
         let failed = |e| faults::bus_error(&self.seat.config, What::Read(topic), &e);
         let mut list = TopicPartitionList::new();
         for (partition, reading) in &*left {
             let offset = Offset::Offset(reading.from.cast_signed());
             list.add_partition_offset(topic, i32::from(*partition), offset).map_err(failed)?;
         }
-        self.committed.assign(&list).map_err(failed)?;
-        let result = self.read_assigned(table, topic, left, jobs);
-        self.committed.unassign().map_err(failed)?;
-        result
-    }
-
-    fn read_assigned(
-        &self,
-        table: Table,
-        topic: &str,
-        left: &mut BTreeMap<u16, Reading>,
-        jobs: &[Job],
-    ) -> Result<Pass, BusError> {
+        let committed = self.committed.borrow();
+        committed.assign(&list).map_err(failed)?;
         let since = monotonic();
         let mut given_up = Vec::new();
-        let mut ended = BTreeSet::new();
-        while left.keys().any(|p| !ended.contains(p)) {
-            self.seat.store.apply(self.fetch(table, topic, left, &mut ended)?);
+        while !left.is_empty() {
+            self.seat.store.apply(self.fetch(&committed, (table, topic), left)?);
             if self.seat.store.dirty_bytes() > FLUSH_BYTES {
                 self.seat.store.flush(&[], 0)?;
             }
-            // The last thing there is often a record, and then the client need not say that it is at an end.
+            skip_markers(&committed, topic, left).map_err(failed)?;
             left.retain(|_, r| r.from < r.until);
             given_up.extend(self.give_up(left, jobs));
             self.report_waiting(topic, since.elapsed().as_millis(), left.keys());
         }
-        let at_end = left.iter().filter(|(p, _)| ended.contains(p)).map(|(p, r)| (*p, r.until));
-        Ok((at_end.collect(), given_up))
+        committed.unassign().map_err(failed)?;
+        Ok(given_up)
     }
 
-    /// What has come; `ended` are the partitions that the client says are at their end.
+    /// What has come.
     fn fetch(
         &self,
-        table: Table,
-        topic: &str,
+        committed: &BaseConsumer<Reports>,
+        (table, topic): (Table, &str),
         left: &mut BTreeMap<u16, Reading>,
-        ended: &mut BTreeSet<u16>,
     ) -> Result<Vec<Row>, BusError> {
         let mut rows = Vec::new();
         let mut wait = STEP;
         while rows.len() < ROWS_AT_ONCE
-            && let Some(message) = self.committed.poll(wait)
+            && let Some(message) = committed.poll(wait)
         {
             wait = Duration::ZERO;
             match message {
-                Ok(message) => {
+                Ok(message) if message.topic() == topic => {
                     let partition = u16::try_from(message.partition()).unwrap_or(0);
-                    ended.remove(&partition);
                     if let Some(reading) = left.get_mut(&partition) {
                         reading.from = u64::try_from(message.offset()).unwrap_or(0) + 1;
                     }
@@ -429,9 +402,7 @@ impl Restorer {
                         value: message.payload().map(Arc::from),
                     });
                 }
-                Err(KafkaError::PartitionEOF(partition)) => {
-                    ended.insert(u16::try_from(partition).unwrap_or(0));
-                }
+                Ok(_) => {}
                 Err(error) => self.pardon(topic, &error)?,
             }
         }
@@ -461,6 +432,24 @@ impl Restorer {
             self.seat.board.set(&format!("{} {topic}", self.seat.layout.service), &text);
         }
     }
+}
+
+/// After the last record may come markers, or what was compacted away: then the client's position says how far it is.
+/// Its word that this is the end is not asked for. A broker that knows less than the leader gives it too, and a copy
+/// that ends there would lack what was committed.
+fn skip_markers(
+    committed: &BaseConsumer<Reports>,
+    topic: &str,
+    left: &mut BTreeMap<u16, Reading>,
+) -> Result<(), KafkaError> {
+    let position = committed.position()?;
+    for (partition, reading) in left {
+        let at = position.find_partition(topic, i32::from(*partition));
+        let at = at.and_then(|p| p.offset().to_raw()).and_then(|n| u64::try_from(n).ok());
+        // From an earlier life of the assignment the position may be lower, never higher than what is in the copy.
+        reading.from = reading.from.max(at.unwrap_or(0));
+    }
+    Ok(())
 }
 
 /// Whether an error means that what is there does not begin at or before the wanted offset.

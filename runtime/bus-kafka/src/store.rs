@@ -4,7 +4,7 @@
 //! changelog; what is not yet written to disk is kept in memory, and after a crash it is read again from the
 //! changelog, from the position in the file on. Reading something twice does no harm: the last value counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -64,6 +64,8 @@ struct Memory {
     young: Shelves,
     old: Shelves,
     young_bytes: usize,
+    /// Being read again: until that is done they may be older than they were.
+    again: HashSet<Shelf>,
     /// Rises with everything that comes in, so that a slow reader does not put an old value into the cache.
     version: u64,
 }
@@ -150,6 +152,20 @@ impl Store {
         read.optional().map_err(|e| self.fail(&e))
     }
 
+    /// Begins to read a partition again, from its place on. Until [`Self::read_again`] the place stays.
+    pub(crate) fn begin_again(&self, shelf: Shelf) -> Result<Option<Place>, BusError> {
+        lock(&self.memory).again.insert(shelf);
+        self.place(shelf)
+    }
+
+    /// Partitions are whole again: writes everything to disk, with these places.
+    pub(crate) fn read_again(&self, places: &[(Shelf, u64)], now_ms: i64) -> Result<(), BusError> {
+        for (shelf, _) in places {
+            lock(&self.memory).again.remove(shelf);
+        }
+        self.flush(places, now_ms)
+    }
+
     /// Forgets a partition, in memory and on disk.
     pub(crate) fn wipe(&self, shelf: Shelf) -> Result<(), BusError> {
         let db = lock(&self.writer);
@@ -193,13 +209,15 @@ impl Store {
     /// Writes everything to disk, with the places that are known to be behind it.
     pub(crate) fn flush(&self, places: &[(Shelf, u64)], now_ms: i64) -> Result<(), BusError> {
         let mut db = lock(&self.writer);
+        let mut places = places.to_vec();
         let rows = {
             let mut memory = lock(&self.memory);
+            places.retain(|(shelf, _)| !memory.again.contains(shelf));
             memory.dirty_bytes = 0;
             memory.flushing = Arc::new(std::mem::take(&mut memory.dirty));
             Arc::clone(&memory.flushing)
         };
-        let written = write(&mut db, &rows, places, now_ms);
+        let written = write(&mut db, &rows, &places, now_ms);
         let mut memory = lock(&self.memory);
         memory.flushing = Arc::default();
         if written.is_ok() {
@@ -378,6 +396,24 @@ mod tests {
         let store = Store::open(dir.path(), 8).unwrap();
         assert_eq!(store.place(shelf).unwrap(), None, "another log's state is dropped");
         assert_eq!(store.reader().unwrap().get(shelf, b"a").unwrap(), None);
+    }
+
+    #[test]
+    fn a_place_stays_while_its_partition_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), 7).unwrap();
+        let (shelf, other) = ((Table::Own, 1), (Table::Own, 2));
+        let next = |shelf| store.place(shelf).unwrap().map(|p| p.next);
+        store.flush(&[(shelf, 3), (other, 3)], 5).unwrap();
+        assert_eq!(store.begin_again(shelf).unwrap().map(|p| p.next), Some(3));
+        // What was once at 5 is at 4 for the moment, and the rest may never be read.
+        store.apply([row("a", Some("4"))]);
+        store.flush(&[(shelf, 5), (other, 5)], 5).unwrap();
+        assert_eq!((next(shelf), next(other)), (Some(3), Some(5)));
+        store.read_again(&[(shelf, 6)], 5).unwrap();
+        assert_eq!(next(shelf), Some(6));
+        store.flush(&[(shelf, 7)], 5).unwrap();
+        assert_eq!(next(shelf), Some(7));
     }
 
     #[test]
