@@ -236,7 +236,8 @@ impl<W: World> Round<'_, W> {
             }
             self.world.still_there()?;
             if last.0.elapsed() > STUCK {
-                bail!("it never ends: {}", progress.map_or("nobody answers".into(), |p| p.told()));
+                let told = progress.map_or("nobody answers".into(), |p| p.told());
+                bail!("it never ends: of {} rows {told}", self.load.written());
             }
             std::thread::park_timeout(self.world.look());
         }

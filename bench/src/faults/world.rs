@@ -104,7 +104,8 @@ impl Progress {
         let left = self.places.iter().filter(|(_, (_, left))| *left > 0);
         let each =
             left.map(|((s, t, p), (next, left))| format!("{s} {t}/{p} at {next}, {left} left"));
-        each.collect::<Vec<_>>().join("; ")
+        let each = each.collect::<Vec<_>>().join("; ");
+        format!("{} are counted as done; {each}", self.rows)
     }
 }
 
