@@ -89,3 +89,36 @@ test('20,000 listings pan and zoom', { skip }, async (context) => {
   assert.ok(longest <= taskMaxMs || Math.max(0, ...tasks) <= taskMaxMs, `the longest task took ${longest} ms`);
   await page.close();
 });
+
+/** When the first listing stood on the screen and when anything did, in milliseconds of the page's own clock. @param {import('playwright-core').Page} page */
+async function painted(page) {
+  await page.goto(server.url);
+  await page.locator('.card').first().waitFor();
+  return page.evaluate(() => new Promise((resolve) => {
+    new PerformanceObserver((list, observer) => {
+      const largest = list.getEntries().at(-1);
+      if (largest === undefined) return;
+      observer.disconnect();
+      resolve({ first: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0, largest: largest.startTime });
+    }).observe({ type: 'largest-contentful-paint', buffered: true });
+  }));
+}
+
+/** @param {number[]} numbers */
+const median = (numbers) => Math.round(numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0);
+
+test('listings are painted without waiting for the map', { skip }, async (context) => {
+  const paints = [];
+  for (let visit = 0; visit < 5; visit += 1) {
+    const device = await browser.newContext({ viewport: desktop });
+    paints.push(await painted(await device.newPage()));
+    await device.close();
+  }
+  context.diagnostic(`first paint after ${median(paints.map(({ first }) => first))} ms, the largest after ${median(paints.map(({ largest }) => largest))} ms, median of ${paints.length}`);
+  const page = await browser.newPage({ viewport: desktop });
+  await page.route(/\/(engine|tile_cache|map-worker)-/, () => {});
+  await page.goto(server.url);
+  await page.locator('.card').first().waitFor();
+  assert.equal(await page.locator('.maplibregl-canvas').count(), 0, 'the map was not held back');
+  await page.close();
+});
