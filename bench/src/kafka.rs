@@ -8,6 +8,7 @@ mod latency;
 mod measure;
 mod ours;
 mod peers;
+mod restart;
 mod topics;
 mod works;
 
@@ -30,6 +31,9 @@ use works::Work;
 /// The topic of the input.
 const INPUT: &str = "in";
 
+/// Restarts that are measured, and as many without a local copy.
+const RESTARTS: usize = 5;
+
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -51,6 +55,9 @@ pub(crate) struct Arguments {
     /// Seconds of the measurement of latency, at 500 records a second; 0 for none.
     #[arg(long, default_value_t = 10)]
     latency_s: u64,
+    /// Keys of state with which Conveyance is killed and started again, five times; 0 for none.
+    #[arg(long, default_value_t = 1_000_000)]
+    restart_keys: u64,
     /// Milliseconds between two commits of the bare client and of Kafka Streams.
     #[arg(long, default_value_t = 100)]
     commit_ms: u64,
@@ -87,6 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     }
     if arguments.latency_s > 0 {
         report.insert("latency_ms_at_500".to_owned(), bench.latency()?);
+    }
+    if arguments.restart_keys > 0 {
+        report.insert("restart".to_owned(), bench.restart()?);
     }
     report.insert("records".to_owned(), json!(size.records()));
     print(&Value::Object(report), arguments.json);
@@ -143,6 +153,14 @@ impl Bench<'_> {
             state: self.folder.join(output),
             commit_ms: self.arguments.commit_ms,
         }
+    }
+
+    fn restart(&self) -> Result<Value> {
+        let (input, output) = ("restart", "restart-out");
+        make_topic(&self.cluster.address, input)?;
+        make_topic(&self.cluster.address, output)?;
+        let task = self.task(Peer::Conveyance, Work::State, output, input);
+        restart::run(self.cluster, &task, self.arguments.restart_keys, RESTARTS)
     }
 
     fn latency(&self) -> Result<Value> {

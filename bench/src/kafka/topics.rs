@@ -92,7 +92,7 @@ pub(super) fn send(
 }
 
 /// The key of a listing.
-fn key_of(key: u64) -> String {
+pub(super) fn key_of(key: u64) -> String {
     format!("market:K{key:07}")
 }
 
