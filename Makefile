@@ -30,10 +30,11 @@ unit: web ## all Rust tests, against a real Kafka broker too, and the page's own
 	deploy/kafka/broker run cargo test --workspace
 	cd apps/web && npm run check && npm test
 
-faults: web ## short campaigns on the embedded bus and on real Kafka: processes and brokers killed, frozen, cut off; a broken commit order must be noticed
+faults: web ## short campaigns on the embedded bus and on real Kafka: power cut, processes and brokers killed, frozen, cut off; a broken commit order must be noticed
 	@deploy/needs java mvn
 	cargo build -p conveyance -p bench
 	target/debug/bench kill --times 10 --listings 1500 --json
+	target/debug/bench power --cuts 60 --listings 600 --json
 	target/debug/bench faults --bus sqlite --faults 25 --json
 	target/debug/bench faults --bus kafka --faults 25 --json
 	cargo build -p conveyance --features planted --bin conveyance-planted
