@@ -10,7 +10,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
-use crate::config::KafkaConfig;
+use crate::config::{KafkaConfig, Security};
 use crate::lock;
 
 /// What was being done.
@@ -54,14 +54,16 @@ pub(crate) fn advice(config: &KafkaConfig, what: What<'_>, code: Code) -> String
         | Code::OperationTimedOut
         | Code::RequestTimedOut
         | Code::NetworkException => format!(
-            "no broker answers at {brokers} while {what}: check that Kafka runs there, that the address is right, and that it is the listener for {}",
+            "no broker answers at {brokers} while {what}: check that Kafka runs there, that the address is right, \
+             and that it is the listener for {}, which follows from [tls], [sasl] and --security",
             config.security.protocol()
         ),
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::IllegalSASLState => format!(
             "the brokers at {brokers} do not accept `{user}`: check name, password and SASL mechanism ({code})"
         ),
         Code::SSL => format!(
-            "no trusted TLS connection to {brokers}: check the file of certificates and that the listener speaks TLS"
+            "no trusted TLS connection to {brokers}: {} that theirs is for this address and that the listener speaks TLS",
+            trust(&config.security)
         ),
         Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
@@ -89,13 +91,43 @@ pub(crate) fn advice(config: &KafkaConfig, what: What<'_>, code: Code) -> String
     }
 }
 
+/// Where the certificates that are trusted are named.
+const CA_FILE: &str = "`ca_file` in [tls], or --ca-file";
+
+fn trust(security: &Security) -> String {
+    match &security.ca_file {
+        Some(file) => format!(
+            "check that {} ({CA_FILE}) holds the certificate that signed theirs,",
+            file.display()
+        ),
+        None => format!(
+            "name a file with the certificate that signed theirs ({CA_FILE}) unless the system trusts it; check"
+        ),
+    }
+}
+
+/// The files that a client is made with, of which one may be the reason that it cannot be made.
+fn files(security: &Security) -> String {
+    let client = security.client.iter().flat_map(|c| {
+        [(&c.certificate_file, "`certificate_file` in [tls]"), (&c.key_file, "`key_file` in [tls]")]
+    });
+    let named = security.ca_file.iter().map(|file| (file, CA_FILE)).chain(client);
+    let named: Vec<_> = named.map(|(file, by)| format!("{} ({by})", file.display())).collect();
+    if named.is_empty() || !security.tls {
+        return String::new();
+    }
+    format!("; check that each is there and PEM: {}", named.join(", "))
+}
+
 /// The same for an error of the client.
 pub(crate) fn text(config: &KafkaConfig, what: What<'_>, error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, why, key, value) => {
             format!("setting {key}={value} is not possible: {why}")
         }
-        KafkaError::ClientCreation(why) => format!("no Kafka client can be made: {why}"),
+        KafkaError::ClientCreation(why) => {
+            format!("no Kafka client can be made: {why}{}", files(&config.security))
+        }
         other => match other.rdkafka_error_code() {
             Some(code) => advice(config, what, code),
             None => format!("{other} while {what}"),

@@ -211,7 +211,9 @@ mod tests {
     #[test]
     fn what_is_no_longer_owned_under_its_epoch_is_stale() {
         let context = GroupContext::default();
-        (context.own(1, 10), context.own(2, 20), context.own(3, 30));
+        for (partition, epoch) in [(1, 10), (2, 20), (3, 30)] {
+            context.own(partition, epoch);
+        }
         context.disown(2);
         context.own(3, 31);
         context.with_stale(&[(1, 10), (2, 20), (3, 30)], |stale| {

@@ -11,10 +11,13 @@ use dataflow::{Board, Flow, SystemClock};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A broker: its listener for all, and the one that asks who is there.
+/// A broker: its listener for all, the one that asks who is there, and the one that asks it over TLS with the file of
+/// certificates to trust it by.
 struct Broker {
     open: String,
     sasl: String,
+    tls: String,
+    ca: String,
 }
 
 #[allow(clippy::disallowed_methods, reason = "the set-up of the tests names the broker here")]
@@ -22,10 +25,15 @@ fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| {
         let named = |name: &str| std::env::var(name).ok();
-        match (named("CONVEYANCE_TEST_KAFKA"), named("CONVEYANCE_TEST_KAFKA_SASL")) {
-            (Some(open), Some(sasl)) => Broker { open, sasl },
-            _ => start(),
-        }
+        let known = || {
+            Some(Broker {
+                open: named("CONVEYANCE_TEST_KAFKA")?,
+                sasl: named("CONVEYANCE_TEST_KAFKA_SASL")?,
+                tls: named("CONVEYANCE_TEST_KAFKA_TLS")?,
+                ca: named("CONVEYANCE_TEST_KAFKA_CA")?,
+            })
+        };
+        known().unwrap_or_else(start)
     })
 }
 
@@ -39,6 +47,16 @@ pub(crate) fn sasl_brokers() -> &'static str {
     &broker().sasl
 }
 
+/// The same, for those who say it over TLS.
+pub(crate) fn tls_brokers() -> &'static str {
+    &broker().tls
+}
+
+/// The certificates to trust it by.
+pub(crate) fn ca_file() -> &'static Path {
+    Path::new(&broker().ca)
+}
+
 /// Starts a broker that outlives this process: the next start makes a fresh one in its place.
 fn start() -> Broker {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kafka/broker");
@@ -48,7 +66,12 @@ fn start() -> Broker {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     run(&["start", "--sasl"]);
-    Broker { open: run(&["address"]), sasl: run(&["sasl-address"]) }
+    Broker {
+        open: run(&["address"]),
+        sasl: run(&["sasl-address"]),
+        tls: run(&["tls-address"]),
+        ca: run(&["ca-file"]),
+    }
 }
 
 struct Unpark(std::thread::Thread);

@@ -93,7 +93,7 @@ fn die(place: &Place, step: Dies) {
         .env(STEP, format!("{step:?}"))
         .env(PREFIX, &place.config.prefix)
         .env("CONVEYANCE_TEST_KAFKA", &place.config.brokers)
-        .env("CONVEYANCE_TEST_KAFKA_SASL", "unused")
+        .envs(["SASL", "TLS", "CA"].map(|of| (format!("CONVEYANCE_TEST_KAFKA_{of}"), "unused")))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
