@@ -52,6 +52,8 @@ pub(crate) struct Work {
 pub(crate) enum Command {
     /// Commit this.
     Unit(Box<Work>),
+    /// The member has nothing more at hand: what is open waits for nothing.
+    Lull,
     /// Forget everything that is not committed; answer when that is so.
     Rewind(Sender<()>),
 }
@@ -65,6 +67,8 @@ struct Open {
     tallies: HashMap<(u16, String), i64>,
     bytes: usize,
     begun: Instant,
+    /// Nothing more is coming for now.
+    lull: bool,
 }
 
 /// The thread's own.
@@ -143,6 +147,11 @@ impl Committer {
             }
             match command {
                 Ok(Command::Unit(work)) => self.take(*work)?,
+                Ok(Command::Lull) => {
+                    if let Some(open) = &mut self.open {
+                        open.lull = true;
+                    }
+                }
                 Ok(Command::Rewind(done)) => {
                     self.forget()?;
                     self.refusing = false;
@@ -163,7 +172,7 @@ impl Committer {
         if open.units.len() >= UNITS_MAX || open.bytes >= config.in_flight_bytes / 2 {
             return Some(Duration::ZERO);
         }
-        let due = if open.bytes < BUSY_BYTES {
+        let due = if open.bytes < BUSY_BYTES || open.lull {
             self.last_end + Duration::from_millis(config.commit_interval_min_ms)
         } else {
             open.begun + Duration::from_millis(config.commit_interval_max_ms)
@@ -193,6 +202,7 @@ impl Committer {
         let id = work.id;
         if let Some(open) = &mut self.open {
             open.units.push(id);
+            open.lull = false;
         }
         match self.send(work) {
             Ok(()) => Ok(()),
@@ -495,6 +505,7 @@ impl Open {
             tallies: HashMap::new(),
             bytes: 0,
             begun: monotonic(),
+            lull: false,
         }
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct KafkaMember {
     /// Said while the member rewound, for the next poll.
     kept: Vec<Event>,
     paused: bool,
+    /// Whether the committer knows that nothing came after the last unit.
+    lull: bool,
     heard: Instant,
     watched: Instant,
     threads: Vec<JoinHandle<()>>,
@@ -118,6 +120,7 @@ impl KafkaMember {
             gather: Gather::default(),
             kept: Vec::new(),
             paused: false,
+            lull: false,
             heard: now,
             watched: now,
             threads,
@@ -576,6 +579,7 @@ impl Member for KafkaMember {
             self.release_feeds()?;
             if bytes_max > 0 {
                 self.give_out(&mut events)?;
+                self.tell_lull(&events)?;
             }
             self.watch(&mut events)?;
             let left = wait.saturating_sub(from.elapsed());
@@ -609,6 +613,7 @@ impl Member for KafkaMember {
         };
         let work = Work { id: unit.id, owned, offsets, unit };
         self.seat.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.lull = false;
         self.commands.send(Command::Unit(Box::new(work))).map_err(|_| self.gone())
     }
 
@@ -683,6 +688,16 @@ impl KafkaMember {
                 self.seat.layout.service
             ))
         })
+    }
+
+    /// Tells the committer once that nothing came after the last unit: what it holds open for more goes now.
+    fn tell_lull(&mut self, events: &[Event]) -> Result<(), BusError> {
+        let waits = self.seat.in_flight.load(Ordering::SeqCst) > 0;
+        if self.lull || !waits || events.iter().any(|e| matches!(e, Event::Records { .. })) {
+            return Ok(());
+        }
+        self.lull = true;
+        self.commands.send(Command::Lull).map_err(|_| self.gone())
     }
 
     /// Waits for what the other threads say while nothing is wanted from the client.
