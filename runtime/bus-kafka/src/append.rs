@@ -25,6 +25,7 @@ use crate::faults::{self, What};
 use crate::fold::Folds;
 use crate::lock;
 use crate::monotonic;
+use crate::producer::breathe;
 use crate::topics::TOOLS;
 
 /// A record whose place nobody asks for.
@@ -137,7 +138,7 @@ impl Appender {
                     "the brokers did not say in time whether they took it: send it again with the same id".to_owned(),
                 ));
             }
-            producer.poll(Duration::from_millis(1));
+            breathe(&producer);
         }
     }
 
@@ -196,7 +197,7 @@ impl Appender {
         self.send_tallies(shared, folds, producer, whole)?;
         let from = monotonic();
         while producer.in_flight_count() > 0 && from.elapsed() < self.patience * 2 {
-            producer.poll(Duration::from_millis(1));
+            breathe(producer);
         }
         producer.commit_transaction(self.patience).map_err(failed)?;
         let mut delivered = lock(&producer.context().0);
@@ -324,7 +325,7 @@ fn send(
             match producer.send(new) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    producer.poll(Duration::from_millis(1));
+                    breathe(producer);
                     new = back;
                 }
                 Err((error, _)) => {

@@ -557,6 +557,10 @@ impl KafkaMember {
     }
 }
 
+fn whole_ms(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX))
+}
+
 /// Partitions with their epochs, and offsets to commit.
 type Claim = (Vec<(u16, u64)>, Vec<(usize, u16, u64)>);
 
@@ -569,7 +573,8 @@ impl Member for KafkaMember {
             let left = wait.saturating_sub(from.elapsed());
             let slice =
                 if self.seat.in_flight.load(Ordering::SeqCst) > 0 { SLICE_BUSY } else { SLICE };
-            let slice = if events.is_empty() { left.min(slice) } else { Duration::ZERO };
+            // Whole milliseconds: of less the client makes none, and asks again and again until it is over.
+            let slice = if events.is_empty() { whole_ms(left.min(slice)) } else { Duration::ZERO };
             if bytes_max > 0 {
                 self.pull(slice, bytes_max)?;
             } else {

@@ -15,7 +15,7 @@ use dataflow::bus::BusError;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::config::KafkaConfig;
@@ -26,6 +26,9 @@ use crate::monotonic;
 const STEP: Duration = Duration::from_millis(500);
 /// An end of a transaction that took longer may have been sent twice.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is on its way.
+const BREATH: Duration = Duration::from_micros(250);
 
 /// Why a transaction did not go on.
 #[derive(Debug, Clone)]
@@ -181,7 +184,7 @@ impl Transactions {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    self.producer.poll(Duration::from_millis(1));
+                    breathe(&self.producer);
                     record = back;
                 }
                 Err((error, _)) => return Err(self.sort(&error)),
@@ -192,7 +195,7 @@ impl Transactions {
     /// Waits until the brokers have everything that was sent.
     fn settle(&self, give_up: &dyn Fn() -> bool) -> Result<(), TxnError> {
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            breathe(&self.producer);
             if give_up() {
                 return Err(TxnError::Abort("the member is closing".to_owned()));
             }
@@ -257,7 +260,7 @@ impl Transactions {
         // look by itself.
         self.producer.purge(PurgeConfig::default().queue());
         while self.producer.in_flight_count() > 0 && !late() {
-            self.producer.poll(Duration::from_millis(1));
+            breathe(&self.producer);
         }
         let result = self.insist(&late, || self.producer.abort_transaction(STEP));
         self.doubt(from, reported);
@@ -284,7 +287,7 @@ impl Transactions {
                 Err(error) if from.elapsed() > self.patience() => return Err(self.too_late(&error)),
                 Err(_) => {}
             }
-            self.producer.poll(Duration::from_millis(1));
+            breathe(&self.producer);
         }
     }
 
@@ -295,6 +298,13 @@ impl Transactions {
     fn too_late(&self, error: &KafkaError) -> TxnError {
         TxnError::Renew(self.sort(error).text().to_owned())
     }
+}
+
+/// Lets a producer tell what it has to tell, and rests. To let it wait for a millisecond would take the processor for
+/// as long: what is left of it is rounded down to nothing, and asked for again and again.
+pub(crate) fn breathe<C: ProducerContext>(producer: &BaseProducer<C>) {
+    producer.poll(Duration::ZERO);
+    std::thread::park_timeout(BREATH);
 }
 
 /// Whether the same call may be made again.

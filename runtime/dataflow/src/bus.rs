@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::contract::StoreEntry;
 use crate::flow::ServiceSpec;
-use crate::unit::Unit;
+use crate::unit::{BYTES_MAX, Unit};
 
 /// One partition of a service's inputs, as assigned to a member: all its keyed topics have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -271,5 +271,11 @@ pub trait Member: Send {
     /// Largest record (key and value) that the bus takes; a message that needs a larger one is a bad message.
     fn record_bytes_max(&self) -> usize {
         usize::MAX
+    }
+
+    /// At how many bytes a unit is handed in while nothing is on its way. Less than [`BYTES_MAX`] where a unit more
+    /// costs little: what comes first of a burst is then worked on by the next stages meanwhile.
+    fn first_unit_bytes(&self) -> usize {
+        BYTES_MAX
     }
 }

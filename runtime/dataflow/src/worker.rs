@@ -280,7 +280,7 @@ impl Worker {
             if let Some(rest) = self.handle_batch(pending) {
                 self.pending.push_front(rest);
             }
-            if self.unit.bytes() >= unit::BYTES_MAX {
+            if self.is_full() {
                 self.submit()?;
                 if self.in_flight.len() >= IN_FLIGHT_MAX {
                     return Ok(true);
@@ -291,6 +291,11 @@ impl Worker {
             self.submit()?;
         }
         Ok(busy)
+    }
+
+    fn is_full(&self) -> bool {
+        let first = self.in_flight.is_empty();
+        self.unit.bytes() >= if first { self.member.first_unit_bytes() } else { unit::BYTES_MAX }
     }
 
     fn submit(&mut self) -> Result<(), BusError> {
@@ -317,7 +322,7 @@ impl Worker {
             .map_or(from, |next| from.max(*next));
         for index in batch.first_at(from)..batch.len() {
             let Some(record) = batch.get(index) else { break };
-            if self.unit.bytes() >= unit::BYTES_MAX {
+            if self.is_full() {
                 self.note_progress(assignment, &topic, record.offset);
                 return Some(Pending {
                     assignment,
