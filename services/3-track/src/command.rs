@@ -124,8 +124,21 @@ fn set_of<'a>(command: &Command<'a>) -> Result<Set<'a>, Refusal> {
         (Action::Edit | Action::Add, true) => {
             Err(impossible("no fields are set: name at least one"))
         }
-        (Action::Edit | Action::Add, false) => Ok(set),
+        (Action::Edit, false) => Ok(set),
+        (Action::Add, false) => Ok(with_currency(set)),
     }
+}
+
+/// What no feed says of an added listing follows from its country, as where a feed does not say it.
+fn with_currency(mut set: Set<'_>) -> Set<'_> {
+    let currency = match set.iter().find(|(name, _)| *name == "Country").map(|(_, v)| v.as_str()) {
+        Some("\"CA\"") => "\"CAD\"",
+        Some("\"US\"") => "\"USD\"",
+        _ => return set,
+    };
+    let at = set.partition_point(|(name, _)| *name < "Currency");
+    set.insert(at, ("Currency", currency.to_owned()));
+    set
 }
 
 fn accepted<'a>(
