@@ -55,7 +55,8 @@ pub(crate) struct Arguments {
     /// Seconds of the measurement of latency, at 500 records a second; 0 for none.
     #[arg(long, default_value_t = 10)]
     latency_s: u64,
-    /// Keys of state with which Conveyance is killed and started again, five times; 0 for none.
+    /// Keys of state with which Conveyance is killed and started again, five times with its local copy and five times
+    /// without; 0 for none.
     #[arg(long, default_value_t = 1_000_000)]
     restart_keys: u64,
     /// Milliseconds between two commits of the bare client and of Kafka Streams.
@@ -95,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     if arguments.latency_s > 0 {
         report.insert("latency_ms_at_500".to_owned(), bench.latency()?);
     }
-    if arguments.restart_keys > 0 {
+    if arguments.restart_keys > 0 && arguments.peers.contains(&Peer::Conveyance) {
         report.insert("restart".to_owned(), bench.restart()?);
     }
     report.insert("records".to_owned(), json!(size.records()));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(super) fn run(cluster: &Cluster, task: &Role, keys: u64, times: usize) -> Re
     topics::fill(&cluster.address, &task.input, Size { keys, revisions: 1 })?;
     // It ends with a kill, as soon as all is committed.
     measure::run(cluster, task, keys)?;
-    let mut keys_of_runs = changing_keys();
+    let mut keys_of_runs = changing_keys(keys);
     let mut runs = |fresh: bool| -> Result<Vec<f64>> {
         let run = |key| {
             if fresh {
@@ -34,6 +34,7 @@ pub(super) fn run(cluster: &Cluster, task: &Role, keys: u64, times: usize) -> Re
         keys_of_runs.by_ref().take(times).map(run).collect()
     };
     let (mut with_copy, mut without) = (runs(false)?, runs(true)?);
+    ensure!(without.len() == times, "too few keys: give it some hundred");
     let median = |list: &mut Vec<f64>| {
         list.sort_by(f64::total_cmp);
         list.get(list.len() / 2).map(|s| (s * 100.0).round() / 100.0)
@@ -47,8 +48,8 @@ pub(super) fn run(cluster: &Cluster, task: &Role, keys: u64, times: usize) -> Re
 }
 
 /// Keys of the fixture that change with their first revision, each with the event that tells it.
-fn changing_keys() -> impl Iterator<Item = (u64, Vec<u8>)> {
-    (0..).filter_map(|key| {
+fn changing_keys(keys: u64) -> impl Iterator<Item = (u64, Vec<u8>)> {
+    (0..keys).filter_map(|key| {
         let of = |revision| works::last(works::listing(key, revision).as_bytes()).ok();
         Some((key, works::change(of(0).as_deref(), &of(1)?)?))
     })

@@ -2,7 +2,7 @@
 //!
 //! Every call here blocks, so it lives on a thread of its own. Known traps that this file answers:
 //! - `commit_transaction` of the client polls in steps of 100 ms while messages are on their way, so they are
-//!   waited for here first, in steps of a millisecond;
+//!   waited for here first, in small steps;
 //! - the client speaks transaction protocol V1, where an `EndTxn` that was delayed can end the *next*
 //!   transaction. So after any end that was slow, or during which the client reported trouble, the producer
 //!   is made anew with the same id, which raises its epoch, before the next transaction begins.

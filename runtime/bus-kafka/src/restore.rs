@@ -5,7 +5,7 @@
 //! offset fetch does not prove that the changelog's own commit marker has arrived: stopping at the last stable
 //! offset loses updates silently.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +44,8 @@ const STEP: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(200);
 /// An open transaction in a changelog that lasts longer than this is reported.
 const WAITING_MS: u128 = 3_000;
+/// While a changelog is read, its ends are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Ending what absent slots left open only saves time: after this it is left to the brokers, whose stable
 /// offsets and ends are waited for in any case.
 const FENCE_WITHIN: Duration = Duration::from_secs(3);
@@ -64,7 +66,7 @@ pub(crate) struct Restorer {
     jobs: Receiver<Job>,
     told: Sender<Told>,
     /// Reads committed, as a stranger to the group that may ask for its offsets.
-    committed: RefCell<BaseConsumer<Reports>>,
+    committed: BaseConsumer<Reports>,
     /// Sees the true end of a partition.
     uncommitted: BaseConsumer<Reports>,
     /// The group's generation in which absent slots were ended last: once for each is enough.
@@ -89,8 +91,6 @@ pub(crate) fn stranger(seat: &Seat, isolation: &str) -> Result<BaseConsumer<Repo
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("fetch.queue.backoff.ms", "1")
-        // What follows the last record may only be markers, and is waited for.
-        .set("fetch.wait.max.ms", "10")
         .set("queued.max.messages.kbytes", (config.fetch_bytes / 1024).max(64).to_string())
         .create_with_context(Reports::default())
         .map_err(|e| faults::bus_error(config, What::Group(&seat.layout.group), &e))
@@ -103,7 +103,7 @@ impl Restorer {
         told: Sender<Told>,
     ) -> Result<Self, BusError> {
         Ok(Self {
-            committed: RefCell::new(stranger(seat, "read_committed")?),
+            committed: stranger(seat, "read_committed")?,
             uncommitted: stranger(seat, "read_uncommitted")?,
             fenced: Cell::new(None),
             seat: Arc::clone(seat),
@@ -186,7 +186,7 @@ impl Restorer {
         let (from, own) = (monotonic(), self.seat.name());
         let late = || from.elapsed() > within || self.seat.stopping();
         let fenced = self.insist_until(&late, || {
-            let group = slot::group(&self.committed.borrow(), config, &layout.group)?;
+            let group = slot::group(&self.committed, config, &layout.group)?;
             // A broker that is not, or not yet, the coordinator knows nothing of members that are well.
             if group.stable && group.members.contains(&own) {
                 return slot::fence_absent(config, layout, self.seat.slot, &group.members, &|| {
@@ -213,7 +213,7 @@ impl Restorer {
                 list.add_partition(&input.topic, i32::from(job.assignment.partition));
             }
         }
-        let known = self.committed.borrow().committed_offsets(list, ASK).map_err(failed)?;
+        let known = self.committed.committed_offsets(list, ASK).map_err(failed)?;
         let mut offsets = Vec::new();
         for job in jobs {
             let partition = job.assignment.partition;
@@ -312,7 +312,7 @@ impl Restorer {
     }
 
     fn stable(&self, topic: &str, partition: u16, until: u64) -> Result<bool, BusError> {
-        let (_, stable) = self.insist(|| self.ends(&self.committed.borrow(), topic, partition))?;
+        let (_, stable) = self.insist(|| self.ends(&self.committed, topic, partition))?;
         Ok(stable >= until)
     }
 
@@ -337,10 +337,6 @@ impl Restorer {
         });
         if fits.is_none() {
             self.seat.store.wipe(shelf)?;
-            if place.is_some() {
-                // Its position tells of what is in the copy no more.
-                self.committed.replace(stranger(&self.seat, "read_committed")?);
-            }
         }
         Ok(Reading { from: fits.map_or(low, |p| p.next), until })
     }
@@ -359,43 +355,76 @@ impl Restorer {
             let offset = Offset::Offset(reading.from.cast_signed());
             list.add_partition_offset(topic, i32::from(*partition), offset).map_err(failed)?;
         }
-        let committed = self.committed.borrow();
-        committed.assign(&list).map_err(failed)?;
-        let since = monotonic();
+        self.committed.assign(&list).map_err(failed)?;
+        let given_up = self.read_assigned((table, topic), left, jobs);
+        // What is not assigned has no position: the next read begins with none.
+        self.committed.unassign().map_err(failed)?;
+        given_up
+    }
+
+    fn read_assigned(
+        &self,
+        (table, topic): (Table, &str),
+        left: &mut BTreeMap<u16, Reading>,
+        jobs: &[Job],
+    ) -> Result<Vec<u16>, BusError> {
+        let failed = |e| faults::bus_error(&self.seat.config, What::Read(topic), &e);
+        let mut looked = monotonic();
         let mut given_up = Vec::new();
         while !left.is_empty() {
-            self.seat.store.apply(self.fetch(&committed, (table, topic), left)?);
+            self.seat.store.apply(self.fetch((table, topic), left)?);
             if self.seat.store.dirty_bytes() > FLUSH_BYTES {
                 self.seat.store.flush(&[], 0)?;
             }
-            skip_markers(&committed, topic, left).map_err(failed)?;
+            skip_markers(&self.committed, topic, left).map_err(failed)?;
             left.retain(|_, r| r.from < r.until);
             given_up.extend(self.give_up(left, jobs));
-            self.report_waiting(topic, since.elapsed().as_millis(), left.keys());
+            if looked.elapsed() > LOOK_EVERY {
+                looked = monotonic();
+                self.look_at_ends(topic, left)?;
+            }
         }
-        committed.unassign().map_err(failed)?;
         Ok(given_up)
+    }
+
+    /// Says how much is left, and begins anew where brokers lost the end that is being read to.
+    fn look_at_ends(&self, topic: &str, left: &BTreeMap<u16, Reading>) -> Result<(), BusError> {
+        let records: u64 = left.values().map(|r| r.until.saturating_sub(r.from)).sum();
+        if records > 0 {
+            let text = format!("restoring from `{topic}`: at most {records} records to go");
+            self.seat.board.set(&format!("{} {topic}", self.seat.layout.service), &text);
+        }
+        for (partition, reading) in left {
+            // Brokers that do not answer just now are asked the next time.
+            let Ok((_, end)) = self.ends(&self.uncommitted, topic, *partition) else { break };
+            if end < reading.until {
+                let text = format!(
+                    "`{topic}`/{partition} ended at {}, and now ends at {end}: brokers lost what was there",
+                    reading.until
+                );
+                return Err(BusError::Busy(text));
+            }
+        }
+        Ok(())
     }
 
     /// What has come.
     fn fetch(
         &self,
-        committed: &BaseConsumer<Reports>,
         (table, topic): (Table, &str),
         left: &mut BTreeMap<u16, Reading>,
     ) -> Result<Vec<Row>, BusError> {
         let mut rows = Vec::new();
         let mut wait = STEP;
         while rows.len() < ROWS_AT_ONCE
-            && let Some(message) = committed.poll(wait)
+            && let Some(message) = self.committed.poll(wait)
         {
             wait = Duration::ZERO;
             match message {
                 Ok(message) if message.topic() == topic => {
                     let partition = u16::try_from(message.partition()).unwrap_or(0);
-                    if let Some(reading) = left.get_mut(&partition) {
-                        reading.from = u64::try_from(message.offset()).unwrap_or(0) + 1;
-                    }
+                    let Some(reading) = left.get_mut(&partition) else { continue };
+                    reading.from = u64::try_from(message.offset()).unwrap_or(0) + 1;
                     rows.push(Row {
                         shelf: (table, partition),
                         key: message.key().unwrap_or_default().into(),
@@ -446,7 +475,6 @@ fn skip_markers(
     for (partition, reading) in left {
         let at = position.find_partition(topic, i32::from(*partition));
         let at = at.and_then(|p| p.offset().to_raw()).and_then(|n| u64::try_from(n).ok());
-        // From an earlier life of the assignment the position may be lower, never higher than what is in the copy.
         reading.from = reading.from.max(at.unwrap_or(0));
     }
     Ok(())

@@ -64,7 +64,7 @@ struct Memory {
     young: Shelves,
     old: Shelves,
     young_bytes: usize,
-    /// Being read again: until that is done they may be older than they were.
+    /// A read from their places on began and is not done, or was given up: they may be older than they were.
     again: HashSet<Shelf>,
     /// Rises with everything that comes in, so that a slow reader does not put an old value into the cache.
     version: u64,

@@ -74,6 +74,14 @@ impl Member for CommitFirst {
         self.member.release(assignment)
     }
 
+    fn record_bytes_max(&self) -> usize {
+        self.member.record_bytes_max()
+    }
+
+    fn first_unit_bytes(&self) -> usize {
+        self.member.first_unit_bytes()
+    }
+
     fn state(&mut self, partition: u16, key: &[u8]) -> Result<Option<Arc<[u8]>>, BusError> {
         self.member.state(partition, key)
     }

@@ -11,7 +11,8 @@ use crate::dead::{self, Origin};
 use crate::failure::Reject;
 use crate::flow::{Flow, ServiceSpec, State, partition_of};
 
-/// A unit is handed in once its outputs reach this many bytes.
+/// A unit is handed in once its outputs reach this many bytes, the first perhaps sooner
+/// ([`Member::first_unit_bytes`](crate::bus::Member::first_unit_bytes)).
 pub const BYTES_MAX: usize = 2 << 20;
 
 /// A finished unit, as a bus takes it.

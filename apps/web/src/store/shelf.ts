@@ -62,7 +62,11 @@ export function keepDetail(kept: KeptDetail): Promise<void> {
   const plain = JSON.parse(JSON.stringify(kept)) as KeptDetail;
   // Two transactions: a page that is left in between has kept what was seen.
   return quietly(async () => {
-    await within('details', 'readwrite', (of) => result(of('details').put(plain)));
+    await within('details', 'readwrite', async (of) => {
+      const before = await result<KeptDetail | undefined>(of('details').get(plain.key));
+      // Its history may still be on the way: the one of before is better than none.
+      await result(of('details').put({ ...plain, events: plain.events ?? before?.events ?? null }));
+    });
     await within('details', 'readwrite', (of) => prune(of('details'), detailsMax));
   });
 }

@@ -24,16 +24,14 @@ struct Broker {
 fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| {
-        let named = |name: &str| std::env::var(name).ok();
-        let known = || {
-            Some(Broker {
-                open: named("CONVEYANCE_TEST_KAFKA")?,
-                sasl: named("CONVEYANCE_TEST_KAFKA_SASL")?,
-                tls: named("CONVEYANCE_TEST_KAFKA_TLS")?,
-                ca: named("CONVEYANCE_TEST_KAFKA_CA")?,
+        let Ok(open) = std::env::var("CONVEYANCE_TEST_KAFKA") else { return start() };
+        let named = |of: &str| {
+            let name = format!("CONVEYANCE_TEST_KAFKA_{of}");
+            std::env::var(&name).unwrap_or_else(|_| {
+                panic!("CONVEYANCE_TEST_KAFKA is set, and {name} is not: set both or neither")
             })
         };
-        known().unwrap_or_else(start)
+        Broker { open, sasl: named("SASL"), tls: named("TLS"), ca: named("CA") }
     })
 }
 
