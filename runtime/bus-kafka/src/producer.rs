@@ -24,11 +24,17 @@ use crate::monotonic;
 
 /// One call into the client lasts at most so long; what is not done is gone on with.
 const STEP: Duration = Duration::from_millis(500);
-/// An end of a transaction that took longer may have been sent twice.
-const SLOW: Duration = Duration::from_secs(1);
+/// The client repeats a request no sooner than four fifths of this.
+const RETRY_MS: u64 = 150;
+/// An end of a transaction that took longer may have been sent twice. It must be less than a repetition takes: that a
+/// connection broke is not always told, the client keeps the same error to itself for half a minute.
+const SLOW: Duration = Duration::from_millis(RETRY_MS * 2 / 3);
 
 /// Between two looks at what is on its way.
 const BREATH: Duration = Duration::from_micros(250);
+
+/// More events than a producer has at a time.
+const EVENTS_MAX: usize = 200;
 
 /// Why a transaction did not go on.
 #[derive(Debug, Clone)]
@@ -106,6 +112,8 @@ impl Transactions {
             .set("socket.timeout.ms", config.transaction_timeout_ms.max(1_000).to_string())
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            .set("retry.backoff.ms", RETRY_MS.to_string())
+            .set("retry.backoff.max.ms", "500")
             .set("compression.codec", "lz4")
             .set("linger.ms", "2")
             .set("batch.size", "1000000")
@@ -268,7 +276,7 @@ impl Transactions {
     }
 
     fn doubt(&mut self, from: Instant, reported: u64) {
-        self.producer.poll(Duration::ZERO);
+        hear(&self.producer);
         self.suspicious |= from.elapsed() > SLOW || self.reports.count() != reported;
     }
 
@@ -303,8 +311,16 @@ impl Transactions {
 /// Lets a producer tell what it has to tell, and rests. To let it wait for a millisecond would take the processor for
 /// as long: what is left of it is rounded down to nothing, and asked for again and again.
 pub(crate) fn breathe<C: ProducerContext>(producer: &BaseProducer<C>) {
-    producer.poll(Duration::ZERO);
+    hear(producer);
     std::thread::park_timeout(BREATH);
+}
+
+/// Lets a producer tell all that it has to tell. One call serves one event, and a line for the log comes before the
+/// error that it is about.
+fn hear<C: ProducerContext>(producer: &BaseProducer<C>) {
+    for _ in 0..EVENTS_MAX {
+        producer.poll(Duration::ZERO);
+    }
 }
 
 /// Whether the same call may be made again.
