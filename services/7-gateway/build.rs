@@ -8,8 +8,9 @@ fn main() {
     let crate_dir = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let dist = crate_dir.join("../../apps/web/dist");
     println!("cargo:rerun-if-changed=build.rs");
+    // Also where there is none: it may be built later.
+    println!("cargo:rerun-if-changed={}", dist.display());
     let folder = if dist.join("index.html").is_file() {
-        println!("cargo:rerun-if-changed={}", dist.display());
         dist
     } else {
         let empty = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it")).join("no-page");

@@ -25,7 +25,7 @@ use crate::faults::{self, What};
 use crate::fold::Folds;
 use crate::lock;
 use crate::monotonic;
-use crate::producer::breathe;
+use crate::producer::{SLOW, breathe, repeat_late};
 use crate::topics::TOOLS;
 
 /// A record whose place nobody asks for.
@@ -156,9 +156,13 @@ impl Appender {
                 Some(producer) => producer,
                 None => self.transactional(&shared.config, &id)?,
             };
+            let from = monotonic();
             match self.try_whole(shared, folds, &producer, whole) {
                 Ok(positions) => {
-                    kept.insert(id, producer);
+                    // One whose end may have been sent twice must not begin another.
+                    if from.elapsed() < SLOW {
+                        kept.insert(id, producer);
+                    }
                     return Ok(positions);
                 }
                 Err(Failed::Fenced(error)) => last = error,
@@ -170,6 +174,7 @@ impl Appender {
 
     fn transactional(&self, config: &KafkaConfig, id: &str) -> Result<Outside, BusError> {
         let mut client = common(config);
+        repeat_late(&mut client);
         client
             .set("transactional.id", id)
             .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use dataflow::bus::BusError;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::OwnedHeaders;
@@ -28,13 +29,11 @@ const STEP: Duration = Duration::from_millis(500);
 const RETRY_MS: u64 = 150;
 /// An end of a transaction that took longer may have been sent twice. It must be less than a repetition takes: that a
 /// connection broke is not always told, the client keeps the same error to itself for half a minute.
-const SLOW: Duration = Duration::from_millis(RETRY_MS * 2 / 3);
-
+pub(crate) const SLOW: Duration = Duration::from_millis(RETRY_MS * 2 / 3);
 /// Between two looks at what is on its way.
 const BREATH: Duration = Duration::from_micros(250);
-
 /// More events than a producer has at a time.
-const EVENTS_MAX: usize = 200;
+const EVENTS_MAX: usize = 50;
 
 /// Why a transaction did not go on.
 #[derive(Debug, Clone)]
@@ -103,8 +102,9 @@ impl Transactions {
         let failed = |e| faults::bus_error(config, What::Transaction(id), &e);
         let reports = Reports::default();
         let kilobytes = (config.in_flight_bytes / 1024).max(1_024);
-        let producer: BaseProducer<Reports> = config
-            .client()
+        let mut client = config.client();
+        repeat_late(&mut client);
+        let producer: BaseProducer<Reports> = client
             .set("client.id", id)
             .set("transactional.id", id)
             .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
@@ -112,8 +112,6 @@ impl Transactions {
             .set("socket.timeout.ms", config.transaction_timeout_ms.max(1_000).to_string())
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            .set("retry.backoff.ms", RETRY_MS.to_string())
-            .set("retry.backoff.max.ms", "500")
             .set("compression.codec", "lz4")
             .set("linger.ms", "2")
             .set("batch.size", "1000000")
@@ -306,6 +304,11 @@ impl Transactions {
     fn too_late(&self, error: &KafkaError) -> TxnError {
         TxnError::Renew(self.sort(error).text().to_owned())
     }
+}
+
+/// Sees to it that an end of a transaction that the client repeats takes longer than [`SLOW`].
+pub(crate) fn repeat_late(client: &mut ClientConfig) {
+    client.set("retry.backoff.ms", RETRY_MS.to_string()).set("retry.backoff.max.ms", "500");
 }
 
 /// Lets a producer tell what it has to tell, and rests. To let it wait for a millisecond would take the processor for
