@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub(super) fn run(task: &Role, time: Duration) -> Result<Value> {
     let mut running = task.start()?;
     let reader = reader(task, &[0; PARTITIONS as usize])?;
-    let producer = topics::producer(&task.brokers)?;
+    let producer = topics::producer(&task.brokers, 0)?;
     let count = WARM + time.as_secs() * u64::from(RATE);
     let mut sent: HashMap<Vec<u8>, Instant> = HashMap::new();
     let mut times = Vec::new();

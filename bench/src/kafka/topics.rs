@@ -42,12 +42,15 @@ impl Size {
     }
 }
 
-/// The producer of the input.
-pub(super) fn producer(brokers: &str) -> Result<ThreadedProducer<DefaultProducerContext>> {
+/// A producer of input, which waits so many milliseconds for more before it sends.
+pub(super) fn producer(
+    brokers: &str,
+    linger_ms: u32,
+) -> Result<ThreadedProducer<DefaultProducerContext>> {
     Ok(client(brokers)
         .set("compression.codec", "lz4")
         .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
+        .set("linger.ms", linger_ms.to_string())
         .set("batch.size", "500000")
         .create()?)
 }
@@ -98,7 +101,7 @@ pub(super) fn key_of(key: u64) -> String {
 
 /// Writes the fixture: revision after revision of all keys.
 pub(super) fn fill(brokers: &str, topic: &str, size: Size) -> Result<()> {
-    let producer = producer(brokers)?;
+    let producer = producer(brokers, 5)?;
     for revision in 0..size.revisions {
         for key in 0..size.keys {
             send(&producer, topic, &key_of(key), &works::listing(key, revision))?;

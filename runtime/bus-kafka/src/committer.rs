@@ -29,6 +29,9 @@ use crate::store::{Row, Shelf, StoreReader, Table};
 const BUSY_BYTES: usize = 256 << 10;
 /// A transaction is committed at once when it holds this many units: the member waits for them.
 const UNITS_MAX: usize = 4;
+/// Nothing is sent so shortly after a commit: the coordinator writes the markers of the last transaction in the
+/// background, refuses the next one until it has, and the client asks again only after 20 ms.
+const AFTER_END: Duration = Duration::from_millis(3);
 /// The local copy is written to disk this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// And when it holds this much that is not on disk.
@@ -216,6 +219,7 @@ impl Committer {
             if self.producer.as_ref().is_none_or(Transactions::suspicious) {
                 self.renew()?;
             }
+            self.seat.rest((self.last_end + AFTER_END).saturating_duration_since(monotonic()));
             let Some(producer) = &self.producer else { continue };
             match producer.begin() {
                 Ok(()) => self.open = Some(Open::new()),

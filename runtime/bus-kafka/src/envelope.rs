@@ -27,25 +27,23 @@ impl Text {
         Self { bytes: [0; 56], len: 0 }
     }
 
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
+    fn push(&mut self, more: &[u8]) {
+        let end = self.len + more.len();
+        if let Some(room) = self.bytes.get_mut(self.len..end) {
+            room.copy_from_slice(more);
+            self.len = end;
         }
     }
 
-    fn hex(&mut self, value: u128, digits: u32) {
-        for at in (0..digits).rev() {
-            let nibble = u8::try_from((value >> (4 * at)) & 0xf).unwrap_or(0);
-            self.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-        }
+    /// Two decimal digits.
+    fn two(&mut self, value: u64) {
+        let digit = |n: u64| b'0' + u8::try_from(n % 10).unwrap_or(0);
+        self.push(&[digit(value / 10), digit(value)]);
     }
 
-    fn decimal(&mut self, value: u64, digits: u32) {
-        let needed = value.checked_ilog10().map_or(1, |n| n + 1).max(digits);
-        for at in (0..needed).rev() {
-            let digit = value / 10u64.pow(at) % 10;
-            self.push(b'0' + u8::try_from(digit).unwrap_or(0));
+    fn decimal(&mut self, value: u64) {
+        for at in (0..=value.checked_ilog10().unwrap_or(0)).rev() {
+            self.push(&[b'0' + u8::try_from(value / 10u64.pow(at) % 10).unwrap_or(0)]);
         }
     }
 
@@ -54,30 +52,47 @@ impl Text {
     }
 }
 
-fn hex(value: u128) -> Text {
+fn decimal(value: u64) -> Text {
     let mut text = Text::new();
-    text.hex(value, 32);
+    text.decimal(value);
     text
 }
 
-fn decimal(value: u64) -> Text {
-    let mut text = Text::new();
-    text.decimal(value, 1);
+/// 32 digits.
+fn hex(value: u128) -> [u8; 32] {
+    let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + n - 10 };
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(value.to_be_bytes()) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
     text
+}
+
+fn take_hex(text: &[u8]) -> Option<u128> {
+    let text: &[u8; 32] = text.try_into().ok()?;
+    let digit = |d: u8| match d {
+        b'0'..=b'9' => d - b'0',
+        b'a'..=b'f' => d - b'a' + 10,
+        _ => u8::MAX,
+    };
+    let (mut bytes, mut bad) = ([0; 16], 0);
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let &[high, low] = pair else { continue };
+        let (high, low) = (digit(high), digit(low));
+        bad |= (high | low) & 0xf0;
+        *byte = high << 4 | low & 0xf;
+    }
+    (bad == 0).then(|| u128::from_be_bytes(bytes))
 }
 
 /// `00-TRACE-SPAN-01`; the span is the record's own, from its id.
 fn traceparent(meta: &Meta<'_>) -> Text {
     let mut text = Text::new();
-    text.push(b'0');
-    text.push(b'0');
-    text.push(b'-');
-    text.hex(meta.trace, 32);
-    text.push(b'-');
-    text.hex(meta.id & u128::from(u64::MAX), 16);
-    for byte in *b"-01" {
-        text.push(byte);
-    }
+    text.push(b"00-");
+    text.push(&hex(meta.trace));
+    text.push(b"-");
+    text.push(hex(meta.id).get(16..).unwrap_or_default());
+    text.push(b"-01");
     text
 }
 
@@ -95,25 +110,31 @@ fn rfc3339(time_ms: i64) -> Text {
     let year = yoe + era * 400 + i64::from(month <= 2);
     let mut text = Text::new();
     let parts = [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
-        (ms / 3_600_000, 2, b':'),
-        (ms / 60_000 % 60, 2, b':'),
-        (ms / 1_000 % 60, 2, b'.'),
-        (ms % 1_000, 3, b'Z'),
+        (year / 100, &b""[..]),
+        (year % 100, b"-"),
+        (month, b"-"),
+        (day, b"T"),
+        (ms / 3_600_000, b":"),
+        (ms / 60_000 % 60, b":"),
+        (ms / 1_000 % 60, b"."),
+        (ms % 1_000 / 10, b""),
     ];
-    for (value, digits, after) in parts {
-        text.decimal(u64::try_from(value).unwrap_or(0), digits);
+    for (value, after) in parts {
+        text.two(value.unsigned_abs());
         text.push(after);
     }
+    text.decimal((ms % 10).unsigned_abs());
+    text.push(b"Z");
     text
 }
 
 /// Milliseconds since 1970 of what [`rfc3339`] writes, or of any RFC 3339 time in UTC.
 fn parse_time(text: &[u8]) -> Option<i64> {
     let number = |from: usize, to: usize| -> Option<i64> {
-        std::str::from_utf8(text.get(from..to)?).ok()?.parse().ok()
+        text.get(from..to)?.iter().try_fold(0, |sum, byte| {
+            let digit = byte.checked_sub(b'0').filter(|d| *d < 10)?;
+            Some(sum * 10 + i64::from(digit))
+        })
     };
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
@@ -145,7 +166,7 @@ pub(crate) fn write(record: &RecordRef<'_>) -> OwnedHeaders {
     }
     let mut headers = OwnedHeaders::new_with_capacity(9);
     headers = add(headers, VERSION, b"1.0");
-    headers = add(headers, ID, hex(meta.id).bytes());
+    headers = add(headers, ID, &hex(meta.id));
     headers = add(headers, KIND, meta.kind.as_bytes());
     headers = add(headers, SOURCE, meta.source.as_bytes());
     headers = add(headers, TIME, rfc3339(meta.time_ms).bytes());
@@ -218,22 +239,6 @@ fn place_id(fallback: &Fallback<'_>) -> u128 {
     xxh3_128(&place)
 }
 
-fn take_hex(text: &[u8]) -> Option<u128> {
-    if text.len() != 32 {
-        return None;
-    }
-    let mut value = 0u128;
-    for byte in text {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        value = value << 4 | u128::from(digit);
-    }
-    Some(value)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -280,6 +285,18 @@ mod tests {
         }
         assert_eq!(parse_time(b"2000-02-29T00:00:00Z"), Some(951_782_400_000));
         assert_eq!(parse_time(b"yesterday"), None);
+    }
+
+    #[test]
+    fn an_id_that_is_no_number_of_ours_is_hashed() {
+        let number = hex(0x0123_4567_89ab_cdef_0000_0000_0000_00ff);
+        assert_eq!(&number, b"0123456789abcdef00000000000000ff");
+        assert_eq!(take_hex(&number), Some(0x0123_4567_89ab_cdef_0000_0000_0000_00ff));
+        for text in
+            ["", "0123", "0123456789ABCDEF00000000000000ff", "g123456789abcdef00000000000000ff"]
+        {
+            assert_eq!(take_hex(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A transactional producer: what may go wrong with it, sorted by what happens next.
 //!
 //! Every call here blocks, so it lives on a thread of its own. Known traps that this file answers:
-//! - `commit_transaction` of the client polls in steps of 100 ms while messages are on their way, so they are
-//!   waited for here first, in small steps;
+//! - `commit_transaction` of the binding polls in steps of 100 ms while messages are on their way, so they are
+//!   flushed and waited for here first;
 //! - the client speaks transaction protocol V1, where an `EndTxn` that was delayed can end the *next*
 //!   transaction. So after any end that was slow, or during which the client reported trouble, the producer
 //!   is made anew with the same id, which raises its epoch, before the next transaction begins.
@@ -30,6 +30,8 @@ const RETRY_MS: u64 = 150;
 /// An end of a transaction that took longer may have been sent twice. It must be less than a repetition takes: that a
 /// connection broke is not always told, the client keeps the same error to itself for half a minute.
 pub(crate) const SLOW: Duration = Duration::from_millis(RETRY_MS * 2 / 3);
+/// What is on its way is waited for so long at a time.
+const FLUSH: Duration = Duration::from_millis(20);
 /// Between two looks at what is on its way.
 const BREATH: Duration = Duration::from_micros(250);
 /// More events than a producer has at a time.
@@ -113,7 +115,9 @@ impl Transactions {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.codec", "lz4")
-            .set("linger.ms", "2")
+            // Batches go when they are full or the transaction ends. The client spins while a batch that lingered
+            // for too long waits for the one before it.
+            .set("linger.ms", config.commit_interval_max_ms.to_string())
             .set("batch.size", "1000000")
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", kilobytes.to_string())
@@ -190,7 +194,7 @@ impl Transactions {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    breathe(&self.producer);
+                    self.push();
                     record = back;
                 }
                 Err((error, _)) => return Err(self.sort(&error)),
@@ -198,10 +202,16 @@ impl Transactions {
         }
     }
 
+    /// Has everything go to the brokers at once, and waits a little for it to be there.
+    fn push(&self) {
+        kafka_flush::flush(&self.producer, FLUSH);
+        hear(&self.producer);
+    }
+
     /// Waits until the brokers have everything that was sent.
     fn settle(&self, give_up: &dyn Fn() -> bool) -> Result<(), TxnError> {
         while self.producer.in_flight_count() > 0 {
-            breathe(&self.producer);
+            self.push();
             if give_up() {
                 return Err(TxnError::Abort("the member is closing".to_owned()));
             }
