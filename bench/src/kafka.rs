@@ -90,9 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     topics::fill(&cluster.address, INPUT, size)?;
     let bench = Bench { arguments, cluster: &cluster, folder: folder.path(), size };
     let mut report = Map::new();
-    if !arguments.works.is_empty() {
-        bench.warm_up()?;
-    }
+    bench.warm_up()?;
     for work in &arguments.works {
         report.insert(work.name().to_owned(), bench.work(*work)?);
     }

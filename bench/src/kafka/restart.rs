@@ -58,7 +58,7 @@ fn changing_keys(keys: u64) -> impl Iterator<Item = (u64, Vec<u8>)> {
 /// Starts it with one record to do; the seconds until that is told, with what was there before. Then it is killed.
 fn once(task: &Role, (key, event): (u64, Vec<u8>)) -> Result<f64> {
     let reader = latency::reader(task, &topics::ends(&task.brokers, &task.output)?)?;
-    let producer = topics::producer(&task.brokers, 5)?;
+    let producer = topics::producer(&task.brokers, 0)?;
     topics::send(&producer, &task.input, &topics::key_of(key), &works::listing(key, 1))?;
     producer.flush(PATIENCE)?;
     let from = now();

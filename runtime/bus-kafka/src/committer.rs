@@ -29,8 +29,8 @@ use crate::store::{Row, Shelf, StoreReader, Table};
 const BUSY_BYTES: usize = 256 << 10;
 /// A transaction is committed at once when it holds this many units: the member waits for them.
 const UNITS_MAX: usize = 4;
-/// Nothing is sent so shortly after a commit: the coordinator writes the markers of the last transaction in the
-/// background, refuses the next one until it has, and the client asks again only after 20 ms.
+/// No transaction begins so shortly after the end of the last: the coordinator writes its markers in the background,
+/// refuses the partitions of the next one until it has, and the client asks again only after 20 ms.
 const AFTER_END: Duration = Duration::from_millis(3);
 /// The local copy is written to disk this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -431,6 +431,7 @@ impl Committer {
         };
         let usable = outcome == Outcome::Aborted && matches!(error, TxnError::Abort(_));
         let aborted = usable && self.producer.as_mut().is_some_and(|p| p.abort(patience).is_ok());
+        self.last_end = monotonic();
         if let TxnError::Fatal(text) = &error {
             return Err(BusError::Fatal(text.clone()));
         }

@@ -24,7 +24,8 @@ pub struct KafkaConfig {
     pub transaction_timeout_ms: u32,
     /// Least time between two commits of one member.
     pub commit_interval_min_ms: u64,
-    /// Most time between the first record of a transaction and its commit, which a busy member works up to.
+    /// Most time between the first record of a transaction and its commit, which a busy member works up to. Records wait
+    /// as long for a full batch (`linger.ms`).
     pub commit_interval_max_ms: u64,
     /// Bytes of records that one member holds fetched and not given to its service.
     pub fetch_bytes: usize,

@@ -3,6 +3,8 @@
 //! Keys go to partitions as everywhere in Conveyance (`dataflow::flow::partition_of`): murmur2 as Kafka's own
 //! default partitioner for Java has it, so a Java producer that sets the key and no partition agrees.
 
+use std::ops::RangeInclusive;
+
 use dataflow::{Meta, RecordRef};
 use rdkafka::message::{BorrowedHeaders, Header, Headers, OwnedHeaders};
 use xxhash_rust::xxh3::xxh3_128;
@@ -15,6 +17,9 @@ const TIME: &str = "ce_time";
 const TRACE: &str = "traceparent";
 const SCHEMA: &str = "cv_schema";
 const ORIGIN: &str = "cv_origin";
+
+/// The years 0 to 9999.
+const YEARS_MS: RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 /// A few bytes of text, built without an allocation.
 struct Text {
@@ -96,8 +101,9 @@ fn traceparent(meta: &Meta<'_>) -> Text {
     text
 }
 
-/// RFC 3339 in UTC with milliseconds (civil from days, after Howard Hinnant).
+/// RFC 3339 in UTC with milliseconds (civil from days, after Howard Hinnant); it ends with the year 9999.
 fn rfc3339(time_ms: i64) -> Text {
+    let time_ms = time_ms.clamp(*YEARS_MS.start(), *YEARS_MS.end());
     let (days, ms) = (time_ms.div_euclid(86_400_000), time_ms.rem_euclid(86_400_000));
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
@@ -264,7 +270,7 @@ mod tests {
         #[test]
         fn an_envelope_comes_back(
             id: u128, trace: u128, kind in "[a-z.]{0,30}", source in "\\PC{0,30}",
-            time_ms in 0i64..4_102_444_800_000, schema: u16, origin: u64,
+            time_ms in YEARS_MS, schema: u16, origin: u64,
             other in proptest::collection::vec(any::<u8>(), 0..50),
         ) {
             let meta = Meta { id, trace, kind: &kind, source: &source, time_ms, schema, origin };
@@ -279,12 +285,16 @@ mod tests {
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_400_123, "2000-02-29T00:00:00.123Z"),
             (1_764_111_599_999, "2025-11-25T22:59:59.999Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (*YEARS_MS.start(), "0000-01-01T00:00:00.000Z"),
+            (*YEARS_MS.end(), "9999-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(std::str::from_utf8(rfc3339(ms).bytes()), Ok(text));
             assert_eq!(parse_time(text.as_bytes()), Some(ms));
         }
         assert_eq!(parse_time(b"2000-02-29T00:00:00Z"), Some(951_782_400_000));
         assert_eq!(parse_time(b"yesterday"), None);
+        assert_eq!(rfc3339(i64::MAX).bytes(), b"9999-12-31T23:59:59.999Z");
     }
 
     #[test]
@@ -293,7 +303,7 @@ mod tests {
         assert_eq!(&number, b"0123456789abcdef00000000000000ff");
         assert_eq!(take_hex(&number), Some(0x0123_4567_89ab_cdef_0000_0000_0000_00ff));
         for text in
-            ["", "0123", "0123456789ABCDEF00000000000000ff", "g123456789abcdef00000000000000ff"]
+            ["", "0123", "0123456789ABCDEF00000000000000ff", "0g23456789abcdef00000000000000ff"]
         {
             assert_eq!(take_hex(text.as_bytes()), None, "{text}");
         }

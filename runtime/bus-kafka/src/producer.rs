@@ -116,8 +116,8 @@ impl Transactions {
             .set("acks", "all")
             .set("compression.codec", "lz4")
             // Batches go when they are full or the transaction ends. The client spins while a batch that lingered
-            // for too long waits for the one before it.
-            .set("linger.ms", config.commit_interval_max_ms.to_string())
+            // for its time waits for the one before it.
+            .set("linger.ms", linger_ms(config).to_string())
             .set("batch.size", "1000000")
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", kilobytes.to_string())
@@ -194,7 +194,7 @@ impl Transactions {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    self.push();
+                    self.flush();
                     record = back;
                 }
                 Err((error, _)) => return Err(self.sort(&error)),
@@ -203,7 +203,9 @@ impl Transactions {
     }
 
     /// Has everything go to the brokers at once, and waits a little for it to be there.
-    fn push(&self) {
+    fn flush(&self) {
+        // What failed counts as on its way until its report is heard.
+        hear(&self.producer);
         kafka_flush::flush(&self.producer, FLUSH);
         hear(&self.producer);
     }
@@ -211,7 +213,7 @@ impl Transactions {
     /// Waits until the brokers have everything that was sent.
     fn settle(&self, give_up: &dyn Fn() -> bool) -> Result<(), TxnError> {
         while self.producer.in_flight_count() > 0 {
-            self.push();
+            self.flush();
             if give_up() {
                 return Err(TxnError::Abort("the member is closing".to_owned()));
             }
@@ -272,8 +274,12 @@ impl Transactions {
     pub(crate) fn abort(&mut self, patience: Duration) -> Result<(), TxnError> {
         let (from, reported) = (monotonic(), self.reports.count());
         let late = || from.elapsed() > patience;
-        // What waits to be sent need not be; the client aborts only when nothing is on its way, and does not
-        // look by itself.
+        // What was never sent leaves a hole in the sequence numbers: its reports make the producer suspicious, and it
+        // sends no more. To send it for nothing is cheaper than a new producer, where the brokers answer at all.
+        while self.producer.in_flight_count() > 0 && from.elapsed() < SLOW && !late() {
+            self.flush();
+        }
+        // The client aborts only when nothing is on its way, and does not look by itself.
         self.producer.purge(PurgeConfig::default().queue());
         while self.producer.in_flight_count() > 0 && !late() {
             breathe(&self.producer);
@@ -314,6 +320,11 @@ impl Transactions {
     fn too_late(&self, error: &KafkaError) -> TxnError {
         TxnError::Renew(self.sort(error).text().to_owned())
     }
+}
+
+/// As long as a transaction may be open; what lingers longer than a message may take is refused by the client.
+fn linger_ms(config: &KafkaConfig) -> u64 {
+    config.commit_interval_max_ms.min(u64::from(config.transaction_timeout_ms) / 2)
 }
 
 /// Sees to it that an end of a transaction that the client repeats takes longer than [`SLOW`].

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use rdkafka::bindings;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
-use rdkafka::types::RDKafkaRespErr;
 
 /// Has everything sent at once that was handed to the producer, and waits at most so long (in whole milliseconds)
-/// until the brokers have it. Says whether they do.
+/// until the brokers have it.
 ///
-/// A message that could not be delivered counts as not sent until its report was polled for.
-pub fn flush<C: ProducerContext>(producer: &BaseProducer<C>, patience: Duration) -> bool {
+/// A message that is reported counts as not sent until its report was polled for: so this is for producers that report
+/// only errors, or are polled meanwhile.
+pub fn flush<C: ProducerContext>(producer: &BaseProducer<C>, patience: Duration) {
     let milliseconds = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
     let client = producer.client().native_ptr();
-    // SAFETY: the pointer is that of a live producer, which the reference outlives the call with, and the function is
-    // safe to call from any thread.
-    let result = unsafe { bindings::rd_kafka_flush(client, milliseconds) };
-    result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+    // SAFETY: `producer` is borrowed for the whole call, so the client that the pointer is of lives. The function may be
+    // called from any thread. The binding takes reports as events, so no callback runs in here.
+    unsafe { bindings::rd_kafka_flush(client, milliseconds) };
 }
