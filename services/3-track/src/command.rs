@@ -160,7 +160,8 @@ fn accepted<'a>(
     let after = before.under(over);
     let found = differences(&before, &after);
     let text = after.text();
-    let cause = Cause { as_of: current.stamp.map(|s| s.as_of), command_id: Some(command.id) };
+    // It happens now: the time that a feed stamped the listing with is not this change's.
+    let cause = Cause { as_of: None, command_id: Some(command.id) };
     let (events, change) = if is_added {
         (vec![added(version, command.id, &text)], Some(event::last_change(EventType::Added, None)))
     } else {

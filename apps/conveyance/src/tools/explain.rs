@@ -1,4 +1,5 @@
-//! Raw -> mapped -> tracked -> published: one listing's way, each step with its place, time and value.
+//! Raw -> mapped -> tracked -> published: one listing's way, each step with its place, time and value. A change by hand
+//! is a command -> tracked -> published.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use anyhow::{Context, Result};
 use dataflow::bus::{Bus, Want};
 use dataflow::flow::partition_of;
 use dataflow::{Batch, Flow};
-use messages::topics::{LISTING_CHANGES, LISTING_CURRENT, LISTING_RAW};
+use messages::topics::{KIND_COMMAND, LISTING_CHANGES, LISTING_CURRENT, LISTING_RAW};
 use serde_json::{Value, json};
 
 use super::{json_or_text, time_text};
@@ -35,6 +36,11 @@ pub(crate) fn explain(bus: &dyn Bus, flow: &Flow, key: &str) -> Result<Value> {
             break;
         };
         let Some(record) = batch.records_from(offset).next() else { break };
+        // What a user said comes from no row of a feed.
+        if record.meta.kind == KIND_COMMAND {
+            steps.push(step("command", topic, partition, &record, &batch));
+            break;
+        }
         origin = Some(record.meta.origin);
         steps.push(step(stage, topic, partition, &record, &batch));
     }

@@ -15,7 +15,7 @@ export interface ExplainColumn {
   rows: ExplainRow[];
 }
 
-export const stageTitles: Record<Stage, string> = { raw: 'Raw', mapped: 'Mapped', tracked: 'Tracked', published: 'Published' };
+export const stageTitles: Record<Stage, string> = { raw: 'Raw', mapped: 'Mapped', command: 'By hand', tracked: 'Tracked', published: 'Published' };
 
 /** A value longer than this is cut; the log has the rest. */
 const textMax = 300;
@@ -38,7 +38,7 @@ export function explainColumns(steps: readonly ExplainStep[]): ExplainColumn[] {
     const rows = [...fields]
       .filter(([, value]) => value !== null && value !== undefined && value !== '')
       .map(([field, value]) => ({ field: step.stage === 'raw' ? field : fieldName(field), text: valueText(value), fresh: compared !== null && valueText(compared.get(field) ?? '') !== valueText(value) }));
-    before = step.stage === 'raw' ? null : fields;
+    before = step.stage === 'raw' || step.stage === 'command' ? null : fields;
     return { step, title: stageTitles[step.stage] ?? step.stage, rows };
   });
 }

@@ -99,7 +99,7 @@ export interface HistoryEvent {
   after?: Fields | null;
 }
 
-export type Stage = 'raw' | 'mapped' | 'tracked' | 'published';
+export type Stage = 'raw' | 'mapped' | 'command' | 'tracked' | 'published';
 
 export interface ExplainStep {
   stage: Stage;

@@ -117,7 +117,8 @@ test('listings are painted without waiting for the map', { skip }, async (contex
   context.diagnostic(`first paint after ${median(paints.map(({ first }) => first))} ms, the largest after ${median(paints.map(({ largest }) => largest))} ms, median of ${paints.length}`);
   const page = await browser.newPage({ viewport: desktop });
   await page.route(/\/(engine|tile_cache|map-worker)-/, () => {});
-  await page.goto(server.url);
+  // A page that waits for its map before it has loaded never has.
+  await page.goto(server.url, { waitUntil: 'commit' });
   await page.locator('.card').first().waitFor();
   assert.equal(await page.locator('.maplibregl-canvas').count(), 0, 'the map was not held back');
   await page.close();

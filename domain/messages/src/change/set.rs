@@ -74,8 +74,26 @@ fn canonical(name: &str, text: &str) -> Result<String, Unfit> {
     if text == "null" {
         return Ok(text.to_owned());
     }
-    of_kind(known, text)
-        .ok_or_else(|| impossible(format!("{name} must be {}", wording(known.kind))))
+    let value = of_kind(known, text)
+        .ok_or_else(|| impossible(format!("{name} must be {}", wording(known.kind))))?;
+    let (least, most) = range(name);
+    match Decimal::parse(&value) {
+        Some(n) if n < Decimal::whole(least) || n > Decimal::whole(most) => {
+            Err(impossible(format!("{name} must be from {least} to {most}")))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// What a number can be: less than 0 is only a place, and what is counted in a house has an end.
+fn range(name: &str) -> (i64, i64) {
+    match name {
+        "Latitude" => (-90, 90),
+        "Longitude" => (-180, 180),
+        _ if name.starts_with("YearBuilt") => (1_500, 2_200),
+        _ if name.starts_with("Bedrooms") || name.starts_with("Bathrooms") => (0, 1_000),
+        _ => (0, i64::MAX),
+    }
 }
 
 /// The value in its one form, `None` when the field cannot hold it.
@@ -160,6 +178,11 @@ mod tests {
             (r#"{"ListPrice":"500"}"#, Err("ListPrice must be a number of 0 or more")),
             (r#"{"ListPrice":1e400}"#, Err("ListPrice must be a number of 0 or more")),
             (r#"{"BedroomsTotal":1.5}"#, Err("BedroomsTotal must be a whole number")),
+            (r#"{"BedroomsTotal":1001}"#, Err("BedroomsTotal must be from 0 to 1000")),
+            (r#"{"BedroomsTotal":-1}"#, Err("BedroomsTotal must be from 0 to 1000")),
+            (r#"{"YearBuilt":99999}"#, Err("YearBuilt must be from 1500 to 2200")),
+            (r#"{"Latitude":999}"#, Err("Latitude must be from -90 to 90")),
+            (r#"{"Latitude":-33.5,"Longitude":-180}"#, Ok("Latitude=-33.5 Longitude=-180")),
             (r#"{"City":""}"#, Err("City must be a text of 1 to")),
             (r#"{"City":7}"#, Err("City must be a text of 1 to")),
             (r#"{"StandardStatus":"Sold"}"#, Err("StandardStatus must be one of Active,")),
