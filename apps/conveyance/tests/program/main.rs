@@ -69,8 +69,19 @@ fn assert_well(data: &Path, listings: u64) {
 
 /// Asks a running server; status 0 where nobody answers.
 fn get(address: &str, path: &str) -> (u16, String) {
+    ask(address, &format!("GET {path}"), "")
+}
+
+/// Sends JSON to a running server.
+fn post(address: &str, path: &str, body: &str) -> (u16, String) {
+    ask(address, &format!("POST {path}"), body)
+}
+
+fn ask(address: &str, what: &str, body: &str) -> (u16, String) {
     let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    let length = body.len();
+    let head = "host: localhost\r\nconnection: close\r\ncontent-type: application/json";
+    write!(stream, "{what} HTTP/1.1\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}")
         .expect("it reads");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");

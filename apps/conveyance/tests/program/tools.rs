@@ -1,11 +1,12 @@
 //! The other commands, also while a process holds the data folder.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{conveyance, get, json, repository};
+use crate::{conveyance, get, json, post, repository};
 
 struct Running(Child);
 
@@ -94,6 +95,27 @@ fn commands_work_while_the_process_runs() {
     assert_eq!(letters["total"], 0, "{letters}");
     let missing = conveyance(&[&"explain", &"demo:none", &"--data", &data]);
     assert!(String::from_utf8_lossy(&missing.stderr).contains("no listing `demo:none`"));
+    let stages = stages_of_an_added_listing(&address, &[&"--data", &data, &"--json"]);
+    assert_eq!(stages, ["command", "tracked"]);
+}
+
+/// What `explain` says of a listing that a user added: no row of a feed is behind it.
+fn stages_of_an_added_listing(address: &str, more: &[&dyn AsRef<OsStr>]) -> Vec<String> {
+    let body = r#"{"commandId":"device-0123456789.1","action":"add","set":{"City":"Calgary","StandardStatus":"Active"}}"#;
+    let (status, answer) = post(address, "/commands", body);
+    assert_eq!(status, 202, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let key = answer["listingKey"].as_str().expect("a key");
+    let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&"explain", &key];
+    arguments.extend(more);
+    let explained = loop {
+        let said = conveyance(&arguments);
+        if said.status.success() {
+            break serde_json::from_slice::<Value>(&said.stdout).expect("JSON");
+        }
+    };
+    let steps = explained["steps"].as_array().expect("steps");
+    steps.iter().filter_map(|s| s["stage"].as_str()).map(str::to_owned).collect()
 }
 
 /// The running process tells how the flow does, to the page and to Prometheus.
