@@ -13,6 +13,7 @@ mod topics;
 mod works;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,7 @@ impl Bench<'_> {
     /// A broker that has just started compiles its code for as long as a run takes, and would favour who comes last.
     fn warm_up(&self) -> Result<()> {
         eprintln!("the broker is warmed up");
-        self.once(Work::Copy, Peer::Bare, u32::MAX).map(drop)
+        self.once(Work::Copy, Peer::Bare, &"warm-up").map(drop)
     }
 
     /// Each contender in turn.
@@ -130,7 +131,7 @@ impl Bench<'_> {
         for turn in 0..self.arguments.repeat {
             for peer in self.arguments.peers.iter().filter(|p| p.can(work)) {
                 let measured = self
-                    .once(work, *peer, turn)
+                    .once(work, *peer, &turn)
                     .with_context(|| format!("{} by {}", work.name(), peer.name()))?;
                 eprintln!("{} by {}: {}", work.name(), peer.name(), measured.told());
                 runs.entry(*peer).or_default().push(measured);
@@ -141,7 +142,7 @@ impl Bench<'_> {
         Ok(told(work, &medians))
     }
 
-    fn once(&self, work: Work, peer: Peer, turn: u32) -> Result<Measured> {
+    fn once(&self, work: Work, peer: Peer, turn: &dyn Display) -> Result<Measured> {
         let output = format!("out-{}-{}-{turn}", work.name(), peer.name());
         make_topic(&self.cluster.address, &output)?;
         let task = self.task(peer, work, &output, INPUT);

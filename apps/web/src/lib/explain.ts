@@ -1,4 +1,4 @@
-/** The four stages of a listing as columns that can be read side by side. */
+/** The stages of a listing as columns that can be read side by side. */
 import { fieldName } from './format';
 import type { ExplainStep, Stage } from './listing';
 

@@ -79,6 +79,11 @@ test('a stage marks what the one before it did not say, and a source speaks its 
   ]);
 });
 
+test('what was said by hand is no listing to compare with', () => {
+  const columns = explainColumns([{ stage: 'command', value: { action: 'edit' } }, { stage: 'tracked', value: { ListPrice: 485 } }]);
+  expect(columns.map(({ title, rows }) => [title, ...rows.map((row) => row.fresh)])).toEqual([['By hand', false], ['Tracked', false]]);
+});
+
 const listing = (key: string, version: number): Summary => ({ ListingKey: key, Feed: 'a', Version: version, ChangedAt: '2026-01-01T00:00:00Z' });
 
 describe('news', () => {

@@ -76,23 +76,24 @@ fn canonical(name: &str, text: &str) -> Result<String, Unfit> {
     }
     let value = of_kind(known, text)
         .ok_or_else(|| impossible(format!("{name} must be {}", wording(known.kind))))?;
-    let (least, most) = range(name);
-    match Decimal::parse(&value) {
-        Some(n) if n < Decimal::whole(least) || n > Decimal::whole(most) => {
+    let Some(number) = Decimal::parse(&value) else { return Ok(value) };
+    match range(name) {
+        Some((least, most)) if number < Decimal::whole(least) || number > Decimal::whole(most) => {
             Err(impossible(format!("{name} must be from {least} to {most}")))
         }
+        None if number.is_negative() => Err(impossible(format!("{name} must be 0 or more"))),
         _ => Ok(value),
     }
 }
 
-/// What a number can be: less than 0 is only a place, and what is counted in a house has an end.
-fn range(name: &str) -> (i64, i64) {
+/// What a number can be; `None` for 0 or more.
+fn range(name: &str) -> Option<(i64, i64)> {
     match name {
-        "Latitude" => (-90, 90),
-        "Longitude" => (-180, 180),
-        _ if name.starts_with("YearBuilt") => (1_500, 2_200),
-        _ if name.starts_with("Bedrooms") || name.starts_with("Bathrooms") => (0, 1_000),
-        _ => (0, i64::MAX),
+        "Latitude" => Some((-90, 90)),
+        "Longitude" => Some((-180, 180)),
+        _ if name.starts_with("YearBuilt") => Some((1_500, 2_200)),
+        _ if name.starts_with("Bedrooms") || name.starts_with("Bathrooms") => Some((0, 1_000)),
+        _ => None,
     }
 }
 
@@ -180,6 +181,7 @@ mod tests {
             (r#"{"BedroomsTotal":1.5}"#, Err("BedroomsTotal must be a whole number")),
             (r#"{"BedroomsTotal":1001}"#, Err("BedroomsTotal must be from 0 to 1000")),
             (r#"{"BedroomsTotal":-1}"#, Err("BedroomsTotal must be from 0 to 1000")),
+            (r#"{"LivingArea":-5}"#, Err("LivingArea must be 0 or more")),
             (r#"{"YearBuilt":99999}"#, Err("YearBuilt must be from 1500 to 2200")),
             (r#"{"Latitude":999}"#, Err("Latitude must be from -90 to 90")),
             (r#"{"Latitude":-33.5,"Longitude":-180}"#, Ok("Latitude=-33.5 Longitude=-180")),
