@@ -212,6 +212,9 @@ impl Engine {
                 }),
             );
         }
+        if let Some(live) = self.live.clone() {
+            runner.watched_by(move || live.subscribers() > 0);
+        }
         let bus = self.bus();
         self.spawn(INGEST, move |shared| run_sources(runner, &*bus, shared))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflow::bus::{Backlog, BusError};
+use dataflow::bus::{Backlog, BusError, Undone};
 use dataflow::flow::{Kind, ServiceSpec};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -96,10 +96,10 @@ fn look(
     Ok(all)
 }
 
-/// When the oldest record that any of these has not done was appended; `None` when there is none, or when
-/// nobody can say just now.
-pub(crate) fn oldest_ms(shared: &Shared, services: &[String]) -> Option<i64> {
+/// What these have not done, counted by offsets; nothing where nobody can say just now.
+pub(crate) fn undone(shared: &Shared, services: &[String]) -> Undone {
     let asked = shared.flow.services.iter().filter(|s| services.contains(&s.name));
     let all = asked.filter_map(|service| look(shared, service, 1).ok()).flatten();
-    all.filter_map(|b| b.oldest_ms).min()
+    all.map(|b| Undone { records: b.records, oldest_ms: b.oldest_ms })
+        .fold(Undone::default(), Undone::and)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Undone, Want};
 use dataflow::flow::{Flow, Kind, ServiceSpec};
 use dataflow::unit::Unit;
 use dataflow::{Batch, Board, Clock};
@@ -63,7 +63,7 @@ struct Pace {
     at: Instant,
     mark: u64,
     services: Vec<String>,
-    oldest_ms: Option<i64>,
+    undone: Undone,
 }
 
 /// The bus on Kafka.
@@ -208,22 +208,19 @@ impl Bus for KafkaBus {
         Ok(all)
     }
 
-    fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64 {
+    fn undone(&self, services: &[String]) -> Undone {
         let mark = self.shared.news.mark();
         let mut pace = lock(&self.pace);
         let known = pace
             .as_ref()
             .filter(|p| p.mark == mark && p.services == services && p.at.elapsed() < PACE_AGE);
-        let oldest_ms = match known {
-            Some(pace) => pace.oldest_ms,
-            None => {
-                let oldest_ms = backlog::oldest_ms(&self.shared, services);
-                let services = services.to_vec();
-                *pace = Some(Pace { at: monotonic(), mark, services, oldest_ms });
-                oldest_ms
-            }
-        };
-        oldest_ms.map_or(0, |ms| now_ms.saturating_sub(ms).max(0))
+        if let Some(pace) = known {
+            return pace.undone;
+        }
+        let undone = backlog::undone(&self.shared, services);
+        let services = services.to_vec();
+        *pace = Some(Pace { at: monotonic(), mark, services, undone });
+        undone
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {

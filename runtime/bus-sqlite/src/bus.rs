@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Undone, Want};
 use dataflow::flow::{Form, Kind, ServiceSpec, State};
 use dataflow::unit::Unit;
 use dataflow::{Batch, Flow};
@@ -324,7 +324,7 @@ impl Bus for SqliteBus {
         Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64 {
+    fn undone(&self, services: &[String]) -> Undone {
         let log = lock(&self.shared.log);
         let asked = self
             .shared
@@ -332,11 +332,10 @@ impl Bus for SqliteBus {
             .consumers
             .iter()
             .filter(|c| services.iter().any(|s| **s == *c.name));
-        let oldest = asked
+        asked
             .flat_map(|c| c.inputs.iter().map(move |(_, _, place)| (c, *place)))
-            .filter_map(|(c, place)| log.time_of(place, log.next_of(c, place)?))
-            .min();
-        oldest.map_or(0, |ms| now_ms.saturating_sub(ms).max(0))
+            .filter_map(|(c, place)| Some(log.undone_from(place, log.next_of(c, place)?)))
+            .fold(Undone::default(), Undone::and)
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dataflow::Batch;
-use dataflow::bus::Range;
+use dataflow::bus::{Range, Undone};
 
 use crate::catalog::{Catalog, Consumer};
 
@@ -141,8 +141,14 @@ impl Log {
         services.chain(holders).min().unwrap_or(u64::MAX)
     }
 
+    /// What a place has from `next` on.
+    pub(crate) fn undone_from(&self, place: u32, next: u64) -> Undone {
+        let records = self.range(place).end.saturating_sub(next);
+        Undone { records, oldest_ms: self.time_of(place, next) }
+    }
+
     /// When the record at `next` was appended; `None` when the place has none. Never too young.
-    pub(crate) fn time_of(&self, place: u32, next: u64) -> Option<i64> {
+    fn time_of(&self, place: u32, next: u64) -> Option<i64> {
         let place = self.place(place).filter(|p| next < p.end)?;
         let after = place.times.partition_point(|(offset, _)| *offset <= next);
         let at = place.times.get(after.saturating_sub(1))?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::{
-    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Want,
+    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Undone, Want,
 };
 use dataflow::conformance::{CASES, flow};
 use dataflow::contract::StoreEntry;
@@ -99,8 +99,8 @@ impl Bus for Broken {
         }
         Ok(all)
     }
-    fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64 {
-        self.0.oldest_undone_ms(services, now_ms)
+    fn undone(&self, services: &[String]) -> Undone {
+        self.0.undone(services)
     }
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {
         self.0.tallies(service)

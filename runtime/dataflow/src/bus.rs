@@ -114,6 +114,27 @@ pub struct Backlog {
     pub oldest_ms: Option<i64>,
 }
 
+/// What some services together have not done: what paces sources.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Records; one counts for each service that has it before it.
+    pub records: u64,
+    /// When the oldest of them was appended, in milliseconds since 1970, or before; `None` when there is none.
+    pub oldest_ms: Option<i64>,
+}
+
+impl Undone {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let oldest_ms = match (self.oldest_ms, other.oldest_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { records: self.records.saturating_add(other.records), oldest_ms }
+    }
+}
+
 /// Where a record was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
@@ -173,8 +194,8 @@ pub trait Bus: Send + Sync {
     /// [`BusError`] when the log cannot be read.
     fn backlog(&self) -> Result<Vec<Backlog>, BusError>;
 
-    /// Age of the oldest record that any of `services` has not done; what paces sources.
-    fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64;
+    /// What these services have not done. Asked all the time, so it may be some milliseconds old.
+    fn undone(&self, services: &[String]) -> Undone;
 
     /// A service's counters, by name.
     ///

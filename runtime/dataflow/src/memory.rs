@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::batch::{Batch, BatchBuilder, NewRecord, RecordRef};
 use crate::bus::{
-    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Want,
+    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Undone, Want,
 };
 use crate::contract::StoreEntry;
 use crate::flow::{Flow, Form, Kind, ServiceSpec, State};
@@ -526,8 +526,11 @@ impl Bus for MemoryBus {
         Ok(backlog)
     }
 
-    fn oldest_undone_ms(&self, _services: &[String], _now_ms: i64) -> i64 {
-        0
+    fn undone(&self, services: &[String]) -> Undone {
+        let all = self.backlog().unwrap_or_default();
+        let asked = all.iter().filter(|b| services.contains(&b.service));
+        // It keeps no times.
+        Undone { records: asked.map(|b| b.records).sum(), oldest_ms: None }
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {

@@ -16,7 +16,7 @@ use crate::state::{GENERATION, Phase, Position, Reading, Settling, Work, push_ke
 use crate::window::Window;
 
 /// A step ends when what it sent reaches this many bytes,
-const STEP_BYTES_OUT: usize = 1 << 20;
+const STEP_BYTES_OUT: usize = 256 << 10;
 /// or it has read so many,
 const STEP_BYTES_IN: u64 = 8 << 20;
 /// or so many rows.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dataflow::ServiceSpec;
 use dataflow::batch::{Batch, BatchBuilder, NewRecord};
-use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Undone, Want};
 use dataflow::memory::MemoryBus;
 use dataflow::unit::Unit;
 use messages::topics::LISTING_CURRENT;
@@ -85,8 +85,8 @@ impl Bus for Compacting {
         self.inner.backlog()
     }
 
-    fn oldest_undone_ms(&self, services: &[String], now_ms: i64) -> i64 {
-        self.inner.oldest_undone_ms(services, now_ms)
+    fn undone(&self, services: &[String]) -> Undone {
+        self.inner.undone(services)
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {
