@@ -27,6 +27,10 @@ impl Sink for Memory {
         self.sent += u64::from(raw.kind == messages::topics::KIND_RAW_ROW);
     }
 
+    fn is_full(&self) -> bool {
+        false
+    }
+
     fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {
         Ok(self.store.get(key).map(|v| v.as_slice().into()))
     }

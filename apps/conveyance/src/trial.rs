@@ -62,6 +62,10 @@ impl Sink for Trial {
         }
     }
 
+    fn is_full(&self) -> bool {
+        false
+    }
+
     fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {
         Ok(self.store.get(key).cloned())
     }

@@ -147,6 +147,7 @@ pub struct SourceOut<'a> {
     pub(crate) store: &'a mut dyn SourceStore,
     pub(crate) lane: &'a str,
     pub(crate) now_ms: i64,
+    pub(crate) step_bytes: usize,
 }
 
 /// A key of a source's own store, with its value.
@@ -171,10 +172,10 @@ impl SourceOut<'_> {
         self.now_ms
     }
 
-    /// Bytes that this unit holds already; a step should stop at about [`crate::unit::BYTES_MAX`].
+    /// Whether this step has sent enough: small pieces while someone watches, large ones otherwise.
     #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.unit.bytes()
+    pub fn is_full(&self) -> bool {
+        self.unit.bytes() >= self.step_bytes
     }
 
     /// Sends a message that starts a trace. `ce_source` is the lane (the feed's name).

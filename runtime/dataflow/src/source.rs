@@ -21,6 +21,10 @@ pub const PACE_MS: i64 = 150;
 /// listings takes some times what a load takes, so that time alone lets in what is a second's work then; without
 /// watchers a load is a quarter faster.
 pub const UNDONE_MAX_WATCHED: u64 = 2_000;
+/// Bytes after which a step is full, and how many there are then: with larger ones too much is on its way when it
+/// is known that there is enough.
+const STEP_BYTES: usize = 1 << 20;
+const STEP_BYTES_WATCHED: usize = 64 << 10;
 /// A held lane is tried again after this time: the file may have been mended.
 pub const HELD_RETRY_MS: i64 = 30_000;
 
@@ -346,8 +350,14 @@ impl SourceRunner {
         let Some(lane) = self.lanes.get_mut(at) else { return Ok(false) };
         let source = lane.source.get_or_insert_with(|| (lane.make)());
         let max = self.core.member.record_bytes_max();
-        let mut out =
-            SourceOut { unit: &mut self.unit, store: &mut self.core, lane: &lane.name, now_ms };
+        let step_bytes = if (self.watched)() { STEP_BYTES_WATCHED } else { STEP_BYTES };
+        let mut out = SourceOut {
+            unit: &mut self.unit,
+            store: &mut self.core,
+            lane: &lane.name,
+            now_ms,
+            step_bytes,
+        };
         let result = call(&mut **source, &mut out);
         if let Some(error) = self.core.failed.take() {
             return Err(error);
@@ -531,6 +541,41 @@ mod tests {
             runner.add_lane("f", Box::new(|| Box::new(Rows)));
             let mut rounds = (0..2 * UNDONE_MAX_WATCHED).map(|_| runner.step(Duration::ZERO));
             assert_eq!(rounds.any(|round| round.unwrap() == Round::Paced), paced, "{watched}");
+        }
+    }
+
+    /// Sends until the step is full, and counts what it sent in each.
+    struct Greedy(Arc<AtomicU32>);
+
+    impl Source for Greedy {
+        fn step(&mut self, out: &mut SourceOut<'_>) -> Result<Status, Failure> {
+            let value = [7; 1 << 10];
+            self.0.store(0, Ordering::Relaxed);
+            while !out.is_full() {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                let row =
+                    Emit { key: b"k", value: Some(&value), kind: "row", version: 1, schema: 1 };
+                out.emit("in", row);
+            }
+            Ok(Status::Busy)
+        }
+    }
+
+    #[test]
+    fn while_someone_watches_steps_are_small() {
+        for (watched, expect) in [(false, STEP_BYTES), (true, STEP_BYTES_WATCHED)] {
+            let bus = Arc::new(MemoryBus::new(&flow(), 1, Faults::default()));
+            let clock = Arc::new(SystemClock);
+            let mut runner =
+                SourceRunner::join(bus, &flow(), "read", clock, Board::default()).unwrap();
+            runner.watched_by(move || watched);
+            let sent = Arc::new(AtomicU32::new(0));
+            let its = Arc::clone(&sent);
+            runner.add_lane("f", Box::new(move || Box::new(Greedy(Arc::clone(&its)))));
+            runner.step(Duration::ZERO).unwrap();
+            runner.step(Duration::ZERO).unwrap();
+            let bytes = sent.load(Ordering::Relaxed) as usize * (1 << 10);
+            assert!((expect * 9 / 10..=expect).contains(&bytes), "{watched}: {bytes}");
         }
     }
 

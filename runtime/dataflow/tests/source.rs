@@ -48,12 +48,8 @@ impl Source for Rows {
         if done == ROWS {
             return Ok(Status::Done);
         }
-        assert_eq!(out.bytes(), 0);
         out.emit("in", emit(format!("k{done}").as_bytes()));
-        let one = out.bytes();
-        assert!(one > 20, "a step sees what it has sent: {one}");
         out.put(b"done", Some(&[u8::try_from(done + 1).expect("few rows")]));
-        assert!(out.bytes() > one);
         Ok(Status::Busy)
     }
 

@@ -33,6 +33,10 @@ impl Sink for Nowhere {
         self.bytes += raw.value.len();
     }
 
+    fn is_full(&self) -> bool {
+        false
+    }
+
     fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {
         Ok(self.store.get(key).cloned())
     }

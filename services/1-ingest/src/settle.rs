@@ -130,7 +130,7 @@ impl FeedReader {
         // After a restart the comparison begins anew, and passes over what was sent.
         while compare.taken < done && compare.take(sink, about.wanted, &mut key)? {}
         let mut more = true;
-        while sent < STEP_KEYS {
+        while sent < STEP_KEYS && !sink.is_full() {
             more = compare.take(sink, about.wanted, &mut key)?;
             if !more {
                 break;

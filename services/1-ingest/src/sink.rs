@@ -24,6 +24,9 @@ pub trait Sink {
     /// Sends a message on `listing.raw`.
     fn emit(&mut self, raw: Raw<'_>);
 
+    /// Whether this step has sent enough.
+    fn is_full(&self) -> bool;
+
     /// A value of this feed's store, writes of this and earlier steps included.
     ///
     /// # Errors
@@ -59,6 +62,10 @@ impl Sink for SourceOut<'_> {
             LISTING_RAW,
             Emit { key, value: Some(value), kind, version, schema: SCHEMA },
         );
+    }
+
+    fn is_full(&self) -> bool {
+        SourceOut::is_full(self)
     }
 
     fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {

@@ -10,6 +10,7 @@ mod changes;
 mod codec;
 mod columns;
 mod commands;
+mod copier;
 mod dictionary;
 mod display;
 mod event;

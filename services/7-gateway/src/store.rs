@@ -23,9 +23,9 @@ use crate::text::{fold, signature};
 
 /// Version of the tables; a newer one is refused, an older one rebuilt from the topics.
 pub(crate) const FORMAT: i64 = 2;
-/// Pages of the write-ahead log after which a commit copies them into the file: 32 MB. It bounds the log, and
-/// each page that a load writes twice meanwhile is copied once.
-const WAL_PAGES: i64 = 4000;
+/// Pages of the write-ahead log after which a commit copies into the file what the copier has not: 64 MB. It bounds
+/// the log.
+const WAL_PAGES: i64 = 8000;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -61,6 +61,9 @@ pub enum StoreError {
         /// Its format.
         found: i64,
     },
+    /// No thread for copying.
+    #[error("cannot start a thread for the view: {0}; is the limit of processes reached?")]
+    Thread(std::io::Error),
     /// A stored value is not what was written.
     #[error("{0}")]
     Value(String),
@@ -107,6 +110,13 @@ fn drop_tables(sql: &Connection) -> rusqlite::Result<()> {
     let mut names = sql.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let names: Vec<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     names.iter().try_for_each(|name| sql.execute_batch(&format!("DROP TABLE \"{name}\"")))
+}
+
+/// Opens the file for copying its write-ahead log into it.
+pub(crate) fn open_copier(file: &Path) -> Result<Connection, StoreError> {
+    let sql = Connection::open(file)?;
+    sql.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(sql)
 }
 
 /// Opens the file for reading, as many times as wanted.

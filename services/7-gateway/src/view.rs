@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::answer::Model;
 use crate::codec::{Decoder, Encoder, train};
 use crate::columns::{Columns, LISTINGS_MAX, Row, key_hash};
+use crate::copier::Copier;
 use crate::display::Display;
 use crate::event;
 use crate::record::{Facts, parse};
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
 
 /// The read model of listings: one file, written by one thread, read by many.
 pub struct ListingView {
+    /// Before the connection, so that the last to close the file is the one that writes it.
+    copier: Copier,
     sql: Connection,
     encoder: Encoder,
     trained: bool,
@@ -95,7 +98,8 @@ impl ListingView {
             .optional()?;
         let encoder =
             Encoder::new(newest.as_ref().map(|(number, bytes)| (*number, bytes.as_slice())))?;
-        Ok(Self { sql, encoder, trained: newest.is_some(), saved, shared })
+        let copier = Copier::start(file)?;
+        Ok(Self { copier, sql, encoder, trained: newest.is_some(), saved, shared })
     }
 
     /// What a server needs to answer from this view, also while it is written.
@@ -139,6 +143,7 @@ impl ListingView {
         write_position(&transaction, deliveries, now_ms)?;
         write_counters(&transaction, &counters)?;
         transaction.commit()?;
+        self.copier.wrote();
         self.saved = saved;
         self.publish(&rows);
         if !self.trained {

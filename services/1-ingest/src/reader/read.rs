@@ -15,9 +15,7 @@ use crate::sink::{Raw, Sink};
 use crate::state::{GENERATION, Phase, Position, Reading, Settling, Work, push_key};
 use crate::window::Window;
 
-/// A step ends when what it sent reaches this many bytes,
-const STEP_BYTES_OUT: usize = 256 << 10;
-/// or it has read so many,
+/// A step ends when it has sent enough, or read so many bytes,
 const STEP_BYTES_IN: u64 = 8 << 20;
 /// or so many rows.
 const STEP_ROWS: u64 = 4096;
@@ -39,7 +37,6 @@ pub(super) struct Piece {
     keys: u64,
     blank: u64,
     windows_1252: u64,
-    bytes_out: usize,
     ended: bool,
     fault: Option<FileFault>,
 }
@@ -139,7 +136,7 @@ impl FeedReader {
         let from = open.decoder.place().offset;
         memory.chunk.clear();
         while piece.rows < STEP_ROWS
-            && piece.bytes_out < STEP_BYTES_OUT
+            && !sink.is_full()
             && open.decoder.place().offset - from < STEP_BYTES_IN
         {
             match open.decoder.next() {
@@ -154,7 +151,6 @@ impl FeedReader {
                     next_row(reading)?;
                     piece.rows += 1;
                     self.bad_row(open, reading, sink, &reject);
-                    piece.bytes_out += open.decoder.original().len();
                     open.decoder.advance();
                 }
                 Err(fault) => {
@@ -185,7 +181,6 @@ impl FeedReader {
                 value.push(b'}');
                 let version = version(reading.snapshot.as_of, seq);
                 sink.emit(Raw { key, value, kind: KIND_RAW_ROW, version });
-                piece.bytes_out += value.len() + key.len();
                 piece.windows_1252 += u64::from(open.decoder.was_windows_1252());
                 if reading.keys.is_some() {
                     push_key(
@@ -197,7 +192,6 @@ impl FeedReader {
             }
             Err(reject) => {
                 self.bad_row(open, reading, sink, &reject);
-                piece.bytes_out += open.decoder.original().len();
             }
         }
         open.decoder.advance();

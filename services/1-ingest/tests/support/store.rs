@@ -30,6 +30,9 @@ pub struct World {
     pub tallies: BTreeMap<String, i64>,
 }
 
+/// Messages after which a step is full.
+const FULL: usize = 100;
+
 struct Step<'a> {
     world: &'a World,
     writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -42,6 +45,10 @@ impl Sink for Step<'_> {
     fn emit(&mut self, raw: Raw<'_>) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         self.sent.push((text(raw.key), raw.kind.to_owned(), raw.version, text(raw.value)));
+    }
+
+    fn is_full(&self) -> bool {
+        self.sent.len() >= FULL
     }
 
     fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Failure> {
