@@ -59,10 +59,15 @@ impl Drop for Copier {
 
 /// A copy that fails is not this thread's to judge: the view meets the same disk.
 fn run(shared: &Shared, sql: &Connection) {
-    while !shared.ended.load(Ordering::Acquire) {
+    loop {
         std::thread::park_timeout(COPY_EVERY);
+        // Asked before the copy, so that what was said before the end is copied.
+        let ended = shared.ended.load(Ordering::Acquire);
         if shared.written.swap(false, Ordering::AcqRel) {
             drop(sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
+        }
+        if ended {
+            return;
         }
     }
 }
