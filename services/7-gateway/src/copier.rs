@@ -5,8 +5,7 @@
 //! its bound (`WAL_PAGES` in `store.rs`), and its next commit begins at the front.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,62 +13,44 @@ use rusqlite::Connection;
 
 use crate::store::{self, StoreError};
 
-/// Time between two copies.
+/// Time between two copies; one for which there is nothing to do reads nothing.
 const COPY_EVERY: Duration = Duration::from_millis(500);
 
-/// The thread; ended when this is dropped.
+/// The thread; when this is dropped, it copies once more and ends.
 pub(crate) struct Copier {
-    shared: Arc<Shared>,
+    /// Taken away to end it.
+    end: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    written: AtomicBool,
-    ended: AtomicBool,
 }
 
 impl Copier {
     pub(crate) fn start(file: &Path) -> Result<Self, StoreError> {
         let sql = store::open_copier(file)?;
-        let shared = Arc::<Shared>::default();
-        let its = Arc::clone(&shared);
+        let (end, ended) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("view-copy".to_owned())
-            .spawn(move || run(&its, &sql))
+            .spawn(move || run(&sql, &ended))
             .map_err(StoreError::Thread)?;
-        Ok(Self { shared, thread: Some(thread) })
-    }
-
-    /// To be told of every commit.
-    pub(crate) fn wrote(&self) {
-        self.shared.written.store(true, Ordering::Release);
+        Ok(Self { end: Some(end), thread: Some(thread) })
     }
 }
 
 impl Drop for Copier {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
+        self.end = None;
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             drop(thread.join());
         }
     }
 }
 
 /// A copy that fails is not this thread's to judge: the view meets the same disk.
-fn run(shared: &Shared, sql: &Connection) {
-    loop {
-        std::thread::park_timeout(COPY_EVERY);
-        // Asked before the copy, so that what was said before the end is copied.
-        let ended = shared.ended.load(Ordering::Acquire);
-        if shared.written.swap(false, Ordering::AcqRel) {
-            drop(sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
-        }
-        if ended {
-            return;
-        }
+fn run(sql: &Connection, ended: &Receiver<()>) {
+    let copy = || drop(sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())));
+    while ended.recv_timeout(COPY_EVERY) == Err(RecvTimeoutError::Timeout) {
+        copy();
     }
+    copy();
 }
 
 #[cfg(test)]
@@ -81,14 +62,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("views.db");
         let sql = store::open(&file).expect("opens");
-        let copier = Copier::start(&file).expect("starts");
         let long = "x".repeat(100_000);
         sql.execute("INSERT INTO meta VALUES (?1, 1)", [&long]).expect("written");
         let in_file = || std::fs::read(&file).expect("read").windows(9).any(|w| w == b"xxxxxxxxx");
         assert!(!in_file());
-        copier.wrote();
-        // Its end does not come before what it was told is copied.
-        drop(copier);
+        drop(Copier::start(&file).expect("starts"));
         assert!(in_file());
     }
 }

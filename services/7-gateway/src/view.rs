@@ -36,8 +36,8 @@ pub(crate) struct Shared {
 
 /// The read model of listings: one file, written by one thread, read by many.
 pub struct ListingView {
-    /// Before the connection, so that the last to close the file is the one that writes it.
-    copier: Copier,
+    /// Before the connection, so that its last copy is made while the file is open here.
+    _copier: Copier,
     sql: Connection,
     encoder: Encoder,
     trained: bool,
@@ -99,7 +99,7 @@ impl ListingView {
         let encoder =
             Encoder::new(newest.as_ref().map(|(number, bytes)| (*number, bytes.as_slice())))?;
         let copier = Copier::start(file)?;
-        Ok(Self { copier, sql, encoder, trained: newest.is_some(), saved, shared })
+        Ok(Self { _copier: copier, sql, encoder, trained: newest.is_some(), saved, shared })
     }
 
     /// What a server needs to answer from this view, also while it is written.
@@ -143,7 +143,6 @@ impl ListingView {
         write_position(&transaction, deliveries, now_ms)?;
         write_counters(&transaction, &counters)?;
         transaction.commit()?;
-        self.copier.wrote();
         self.saved = saved;
         self.publish(&rows);
         if !self.trained {

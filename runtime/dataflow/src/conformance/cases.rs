@@ -7,6 +7,7 @@ use super::{
     seen, unit,
 };
 use crate::bus::{Bus, Outcome, Want};
+use crate::source::UNDONE_MAX_WATCHED;
 use crate::unit::{StateWrite, Unit};
 
 fn values(records: &[Seen]) -> Vec<&str> {
@@ -351,7 +352,9 @@ pub(super) fn backlog_counts(bus: &dyn Bus) {
     assert!(undone.records >= 4, "{undone:?}");
     work.commit(Unit { progress: vec![work.progress(3, 7)], ..Unit::default() });
     assert_eq!((of("work").records, of("work").oldest_ms), (0, None));
-    assert_eq!(bus.undone(&services).oldest_ms, None, "nothing is undone");
+    // Not none: a bus may count what is no record, as long as a source that waits for fewer goes on.
+    let undone = bus.undone(&services);
+    assert!(undone.oldest_ms.is_none() && undone.records < UNDONE_MAX_WATCHED, "{undone:?}");
     let both = bus.undone(&["keep".to_owned(), "work".to_owned()]);
     assert!(both.oldest_ms.is_some_and(|ms| ms <= oldest) && both.records >= 7, "{both:?}");
 }
