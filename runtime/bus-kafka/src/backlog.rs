@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataflow::bus::{Backlog, BusError, Undone};
+use dataflow::bus::{Backlog, BusError, Lag};
 use dataflow::flow::{Kind, ServiceSpec};
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -97,9 +97,8 @@ fn look(
 }
 
 /// What these have not done, counted by offsets; nothing where nobody can say just now.
-pub(crate) fn undone(shared: &Shared, services: &[String]) -> Undone {
+pub(crate) fn lag(shared: &Shared, services: &[String]) -> Lag {
     let asked = shared.flow.services.iter().filter(|s| services.contains(&s.name));
     let all = asked.filter_map(|service| look(shared, service, 1).ok()).flatten();
-    all.map(|b| Undone { records: b.records, oldest_ms: b.oldest_ms })
-        .fold(Undone::default(), Undone::and)
+    all.map(|b| Lag { records: b.records, oldest_ms: b.oldest_ms }).fold(Lag::default(), Lag::and)
 }

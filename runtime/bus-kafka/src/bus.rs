@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Undone, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Lag, Member, Position, Range, Want};
 use dataflow::flow::{Flow, Kind, ServiceSpec};
 use dataflow::unit::Unit;
 use dataflow::{Batch, Board, Clock};
@@ -63,7 +63,7 @@ struct Pace {
     at: Instant,
     mark: u64,
     services: Vec<String>,
-    undone: Undone,
+    lag: Lag,
 }
 
 /// The bus on Kafka.
@@ -208,19 +208,19 @@ impl Bus for KafkaBus {
         Ok(all)
     }
 
-    fn undone(&self, services: &[String]) -> Undone {
+    fn lag(&self, services: &[String]) -> Lag {
         let mark = self.shared.news.mark();
         let mut pace = lock(&self.pace);
         let known = pace
             .as_ref()
             .filter(|p| p.mark == mark && p.services == services && p.at.elapsed() < PACE_AGE);
         if let Some(pace) = known {
-            return pace.undone;
+            return pace.lag;
         }
-        let undone = backlog::undone(&self.shared, services);
+        let lag = backlog::lag(&self.shared, services);
         let services = services.to_vec();
-        *pace = Some(Pace { at: monotonic(), mark, services, undone });
-        undone
+        *pace = Some(Pace { at: monotonic(), mark, services, lag });
+        lag
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Undone, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Lag, Member, Position, Range, Want};
 use dataflow::flow::{Form, Kind, ServiceSpec, State};
 use dataflow::unit::Unit;
 use dataflow::{Batch, Flow};
@@ -324,7 +324,7 @@ impl Bus for SqliteBus {
         Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    fn undone(&self, services: &[String]) -> Undone {
+    fn lag(&self, services: &[String]) -> Lag {
         let log = lock(&self.shared.log);
         let asked = self
             .shared
@@ -334,8 +334,8 @@ impl Bus for SqliteBus {
             .filter(|c| services.iter().any(|s| **s == *c.name));
         asked
             .flat_map(|c| c.inputs.iter().map(move |(_, _, place)| (c, *place)))
-            .filter_map(|(c, place)| Some(log.undone_from(place, log.next_of(c, place)?)))
-            .fold(Undone::default(), Undone::and)
+            .filter_map(|(c, place)| Some(log.lag_from(place, log.next_of(c, place)?)))
+            .fold(Lag::default(), Lag::and)
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {

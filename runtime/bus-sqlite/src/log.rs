@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dataflow::Batch;
-use dataflow::bus::{Range, Undone};
+use dataflow::bus::{Lag, Range};
 
 use crate::catalog::{Catalog, Consumer};
 
@@ -142,9 +142,9 @@ impl Log {
     }
 
     /// What a place has from `next` on.
-    pub(crate) fn undone_from(&self, place: u32, next: u64) -> Undone {
+    pub(crate) fn lag_from(&self, place: u32, next: u64) -> Lag {
         let records = self.range(place).end.saturating_sub(next);
-        Undone { records, oldest_ms: self.time_of(place, next) }
+        Lag { records, oldest_ms: self.time_of(place, next) }
     }
 
     /// When the record at `next` was appended; `None` when the place has none. Never too young.

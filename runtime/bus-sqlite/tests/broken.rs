@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::{
-    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Undone, Want,
+    Assignment, Backlog, Bus, BusError, Event, Lag, Member, Outcome, Position, Range, Want,
 };
 use dataflow::conformance::{CASES, flow};
 use dataflow::contract::StoreEntry;
@@ -99,8 +99,8 @@ impl Bus for Broken {
         }
         Ok(all)
     }
-    fn undone(&self, services: &[String]) -> Undone {
-        self.0.undone(services)
+    fn lag(&self, services: &[String]) -> Lag {
+        self.0.lag(services)
     }
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {
         self.0.tallies(service)

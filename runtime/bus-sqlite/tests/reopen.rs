@@ -65,7 +65,7 @@ fn check(bus: &SqliteBus) {
     assert_eq!(keep.state(0, "gone"), None);
     let text = "a listing like the others, number 7";
     assert_eq!(keep.state(0, text).as_deref(), Some(text));
-    assert_eq!(bus.undone(&["keep".to_owned()]).oldest_ms, Some(1_000));
+    assert_eq!(bus.lag(&["keep".to_owned()]).oldest_ms, Some(1_000));
 }
 
 #[test]

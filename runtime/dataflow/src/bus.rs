@@ -116,22 +116,21 @@ pub struct Backlog {
 
 /// What some services together have not done: what paces sources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Undone {
+pub struct Lag {
     /// Records; one counts for each service that has it before it.
     pub records: u64,
     /// When the oldest of them was appended, in milliseconds since 1970, or before; `None` when there is none.
     pub oldest_ms: Option<i64>,
 }
 
-impl Undone {
+impl Lag {
     /// Both together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let oldest_ms = match (self.oldest_ms, other.oldest_ms) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Self { records: self.records.saturating_add(other.records), oldest_ms }
+        Self {
+            records: self.records.saturating_add(other.records),
+            oldest_ms: self.oldest_ms.into_iter().chain(other.oldest_ms).min(),
+        }
     }
 }
 
@@ -195,7 +194,7 @@ pub trait Bus: Send + Sync {
     fn backlog(&self) -> Result<Vec<Backlog>, BusError>;
 
     /// What these services have not done. Asked all the time, so it may be some milliseconds old.
-    fn undone(&self, services: &[String]) -> Undone;
+    fn lag(&self, services: &[String]) -> Lag;
 
     /// A service's counters, by name.
     ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::batch::{Batch, BatchBuilder, NewRecord, RecordRef};
 use crate::bus::{
-    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Undone, Want,
+    Assignment, Backlog, Bus, BusError, Event, Lag, Member, Outcome, Position, Range, Want,
 };
 use crate::contract::StoreEntry;
 use crate::flow::{Flow, Form, Kind, ServiceSpec, State};
@@ -526,11 +526,11 @@ impl Bus for MemoryBus {
         Ok(backlog)
     }
 
-    fn undone(&self, services: &[String]) -> Undone {
+    fn lag(&self, services: &[String]) -> Lag {
         let all = self.backlog().unwrap_or_default();
         let asked = all.iter().filter(|b| services.contains(&b.service));
         // It keeps no times.
-        Undone { records: asked.map(|b| b.records).sum(), oldest_ms: None }
+        Lag { records: asked.map(|b| b.records).sum(), oldest_ms: None }
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::store::{self, StoreError};
+use crate::store::StoreError;
 
 /// Time between two copies; one for which there is nothing to do reads nothing.
 const COPY_EVERY: Duration = Duration::from_millis(500);
@@ -25,7 +25,7 @@ pub(crate) struct Copier {
 
 impl Copier {
     pub(crate) fn start(file: &Path) -> Result<Self, StoreError> {
-        let sql = store::open_copier(file)?;
+        let sql = Connection::open(file)?;
         let (end, ended) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("view-copy".to_owned())
@@ -56,6 +56,7 @@ fn run(sql: &Connection, ended: &Receiver<()>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store;
 
     #[test]
     fn what_was_committed_is_copied_into_the_file() {

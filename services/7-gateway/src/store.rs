@@ -112,13 +112,6 @@ fn drop_tables(sql: &Connection) -> rusqlite::Result<()> {
     names.iter().try_for_each(|name| sql.execute_batch(&format!("DROP TABLE \"{name}\"")))
 }
 
-/// Opens the file for copying its write-ahead log into it.
-pub(crate) fn open_copier(file: &Path) -> Result<Connection, StoreError> {
-    let sql = Connection::open(file)?;
-    sql.pragma_update(None, "synchronous", "NORMAL")?;
-    Ok(sql)
-}
-
 /// Opens the file for reading, as many times as wanted.
 pub(crate) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

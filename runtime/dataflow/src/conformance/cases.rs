@@ -7,7 +7,7 @@ use super::{
     seen, unit,
 };
 use crate::bus::{Bus, Outcome, Want};
-use crate::source::UNDONE_MAX_WATCHED;
+use crate::source::LAG_MAX_WATCHED;
 use crate::unit::{StateWrite, Unit};
 
 fn values(records: &[Seen]) -> Vec<&str> {
@@ -347,15 +347,15 @@ pub(super) fn backlog_counts(bus: &dyn Bus) {
     assert_eq!(of("keep").records, 7);
     let oldest = of("work").oldest_ms.expect("something is not done");
     let services = ["work".to_owned()];
-    let undone = bus.undone(&services);
-    assert!(undone.oldest_ms.is_some_and(|ms| ms <= oldest), "never too young: {undone:?}");
-    assert!(undone.records >= 4, "{undone:?}");
+    let lag = bus.lag(&services);
+    assert!(lag.oldest_ms.is_some_and(|ms| ms <= oldest), "never too young: {lag:?}");
+    assert!(lag.records >= 4, "{lag:?}");
     work.commit(Unit { progress: vec![work.progress(3, 7)], ..Unit::default() });
     assert_eq!((of("work").records, of("work").oldest_ms), (0, None));
     // Not none: a bus may count what is no record, as long as a source that waits for fewer goes on.
-    let undone = bus.undone(&services);
-    assert!(undone.oldest_ms.is_none() && undone.records < UNDONE_MAX_WATCHED, "{undone:?}");
-    let both = bus.undone(&["keep".to_owned(), "work".to_owned()]);
+    let lag = bus.lag(&services);
+    assert!(lag.oldest_ms.is_none() && lag.records < LAG_MAX_WATCHED, "{lag:?}");
+    let both = bus.lag(&["keep".to_owned(), "work".to_owned()]);
     assert!(both.oldest_ms.is_some_and(|ms| ms <= oldest) && both.records >= 7, "{both:?}");
 }
 

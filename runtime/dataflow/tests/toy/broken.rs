@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dataflow::Batch;
 use dataflow::bus::{
-    Assignment, Backlog, Bus, BusError, Event, Member, Outcome, Position, Range, Undone, Want,
+    Assignment, Backlog, Bus, BusError, Event, Lag, Member, Outcome, Position, Range, Want,
 };
 use dataflow::contract::StoreEntry;
 use dataflow::flow::{Kind, ServiceSpec};
@@ -123,8 +123,8 @@ impl Bus for BrokenBus {
     fn backlog(&self) -> Result<Vec<Backlog>, BusError> {
         self.bus.backlog()
     }
-    fn undone(&self, services: &[String]) -> Undone {
-        self.bus.undone(services)
+    fn lag(&self, services: &[String]) -> Lag {
+        self.bus.lag(services)
     }
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {
         self.bus.tallies(service)

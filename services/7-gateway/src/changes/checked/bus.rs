@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dataflow::ServiceSpec;
 use dataflow::batch::{Batch, BatchBuilder, NewRecord};
-use dataflow::bus::{Backlog, Bus, BusError, Member, Position, Range, Undone, Want};
+use dataflow::bus::{Backlog, Bus, BusError, Lag, Member, Position, Range, Want};
 use dataflow::memory::MemoryBus;
 use dataflow::unit::Unit;
 use messages::topics::LISTING_CURRENT;
@@ -85,8 +85,8 @@ impl Bus for Compacting {
         self.inner.backlog()
     }
 
-    fn undone(&self, services: &[String]) -> Undone {
-        self.inner.undone(services)
+    fn lag(&self, services: &[String]) -> Lag {
+        self.inner.lag(services)
     }
 
     fn tallies(&self, service: &str) -> Result<Vec<(String, i64)>, BusError> {
