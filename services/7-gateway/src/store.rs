@@ -24,7 +24,7 @@ use crate::text::{fold, signature};
 /// Version of the tables; a newer one is refused, an older one rebuilt from the topics.
 pub(crate) const FORMAT: i64 = 2;
 /// Pages of the write-ahead log after which a commit copies into the file what the copier has not: 64 MB. It bounds
-/// the log.
+/// the log; at half of it a load is 5 % slower, and commands meanwhile wait longer.
 const WAL_PAGES: i64 = 8000;
 
 const TABLES: &str = "
