@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use bus_kafka::KafkaConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Map, Value, json};
@@ -216,10 +217,12 @@ fn told(work: Work, medians: &BTreeMap<Peer, Measured>) -> Value {
     Value::Object(value)
 }
 
-/// Makes a topic of [`PARTITIONS`].
+/// Makes a topic of [`PARTITIONS`] that takes the batches that Conveyance makes its topics take.
 fn make_topic(brokers: &str, name: &str) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = topics::client(brokers).create()?;
-    let topic = NewTopic::new(name, i32::from(PARTITIONS), TopicReplication::Fixed(1));
+    let largest = KafkaConfig::new(brokers, "").batch_bytes_max.to_string();
+    let topic = NewTopic::new(name, i32::from(PARTITIONS), TopicReplication::Fixed(1))
+        .set("max.message.bytes", &largest);
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let made = runtime.block_on(admin.create_topics(&[topic], &options))?;

@@ -14,6 +14,11 @@ mod process;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tikv_jemallocator::Jemalloc;
+
+/// As the program that is measured has it.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[derive(Debug, Parser)]
 #[command(version, about = "Benchmarks and fault campaigns of Conveyance")]

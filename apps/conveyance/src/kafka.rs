@@ -13,6 +13,9 @@ use crate::wiring::read_text;
 /// Where state is kept when nobody says where.
 const STATE: &str = "conveyance-state";
 
+/// What every broker takes by default.
+const BATCH_BYTES_MIN: usize = 1_048_588;
+
 /// Which Kafka. A command that is given any of this works on Kafka instead of a data folder.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Kafka")]
@@ -62,6 +65,7 @@ struct File {
     transaction_timeout_ms: Option<u32>,
     commit_interval_min_ms: Option<u64>,
     commit_interval_max_ms: Option<u64>,
+    batch_bytes_max: Option<usize>,
     tls: Option<Tls>,
     sasl: Option<SaslFile>,
 }
@@ -110,6 +114,11 @@ impl KafkaArgs {
         }
         config.security = self.security(&mut file)?;
         file.put_figures(&mut config);
+        anyhow::ensure!(
+            config.batch_bytes_max >= BATCH_BYTES_MIN,
+            "batch_bytes_max = {}: at least {BATCH_BYTES_MIN}, or the largest record does not fit",
+            config.batch_bytes_max
+        );
         Ok(config)
     }
 
@@ -151,6 +160,7 @@ impl File {
         put(&mut config.transaction_timeout_ms, self.transaction_timeout_ms);
         put(&mut config.commit_interval_min_ms, self.commit_interval_min_ms);
         put(&mut config.commit_interval_max_ms, self.commit_interval_max_ms);
+        put(&mut config.batch_bytes_max, self.batch_bytes_max);
     }
 }
 
@@ -259,6 +269,7 @@ mod tests {
         check("", none(), Err("--brokers HOST:PORT"));
         check("broker = \"a:1\"", none(), Err("unknown field `broker`"));
         check("brokers = \"a:1\"\nprefix = \"a/b\"", none(), Err("at most 100 letters"));
+        check("brokers = \"a:1\"\nbatch_bytes_max = 1000", none(), Err("at least 1048588"));
         let sasl = |more: &str| format!("brokers = \"a:1\"\n[sasl]\nuser = \"u\"\n{more}");
         check(&sasl(""), none(), Err("SASL needs a password"));
         check(&sasl("mechanism = \"GSSAPI\""), none(), Err("GSSAPI is not known"));

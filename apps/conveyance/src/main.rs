@@ -29,9 +29,14 @@ use clap::Parser;
 use dataflow::{Board, Flow};
 use ingest::Confirmations;
 use serde_json::Value;
+use tikv_jemallocator::Jemalloc;
 
 use cli::{Cli, Command, DeadLetters, FeedsCommand};
 use tools::{Request, Tools};
+
+/// For the C libraries too.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Exit code when the command did what it should, and what it found is not well (`check`, `feeds check`).
 const NOT_WELL: u8 = 2;

@@ -1,4 +1,4 @@
-//! One contender at one work: how fast it goes once it is warm, and what that costs.
+//! One contender at one work: how fast it goes once it is warm and while all of it has work, and what that costs.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::now;
 use super::peers::Role;
-use super::topics::{PARTITIONS, client};
+use super::topics::{self, PARTITIONS, client};
 use crate::process::Usage;
 
 /// Time between two looks.
@@ -77,17 +77,24 @@ struct Mark {
 }
 
 /// Runs it until all records are done.
+///
+/// Threads do not begin in the same moment: what counts is from when it is warm, with every partition begun, until the
+/// first partition is done.
 pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measured> {
     let committed = Committed::of(task)?;
+    let ends = topics::ends(&task.brokers, &task.input)?;
     let broker = *cluster.pids()?.first().context("no broker runs")?;
     let from = now();
     let mut running = task.start()?;
     let (mut usage, mut broker_usage) = (Usage::default(), Usage::default());
-    let (mut warm, mut first, mut last): (Option<Mark>, Option<f64>, _) = (None, None, (now(), 0));
+    let mut span = Span::default();
+    let (mut first, mut last): (Option<f64>, _) = (None, (now(), 0));
+    let mut offsets = vec![0; ends.len()];
     loop {
         running.still_there()?;
         // A coordinator that is not ready knows no more than before; where that lasts, it counts as hanging.
-        let done = committed.sum().unwrap_or(last.1);
+        offsets = committed.offsets().unwrap_or(offsets);
+        let done = offsets.iter().sum();
         usage.look(running.id());
         broker_usage.look(broker);
         let mark = Mark { at: now(), done, cpu: usage.cpu(), broker: broker_usage.cpu() };
@@ -95,10 +102,10 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
             first.get_or_insert(from.elapsed().as_secs_f64());
         }
         if done >= records {
-            return measured(warm, mark, first, usage.peak_rss);
+            return span.measured(first, usage.peak_rss);
         }
-        if done as f64 >= records as f64 * WARM {
-            warm.get_or_insert(mark);
+        if offsets.iter().zip(&ends).all(|(next, end)| (1..*end).contains(next)) {
+            span.look(mark, done as f64 >= records as f64 * WARM);
         }
         if done > last.1 {
             last = (now(), done);
@@ -110,17 +117,33 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
     }
 }
 
-fn measured(warm: Option<Mark>, end: Mark, first: Option<f64>, peak_rss: u64) -> Result<Measured> {
-    let warm = warm.context("too few records to measure anything: give it more keys")?;
-    let seconds = (end.at - warm.at).as_secs_f64();
-    let done = (end.done - warm.done) as f64;
-    Ok(Measured {
-        records_per_s: done / seconds,
-        cpu_s_per_million: (end.cpu - warm.cpu) / done * 1e6,
-        broker_cpu_s_per_million: (end.broker - warm.broker) / done * 1e6,
-        peak_rss_mb: peak_rss as f64 / 1e6,
-        first_commit_s: first.unwrap_or_default(),
-    })
+/// The first and the last look that count.
+#[derive(Debug, Default)]
+struct Span(Option<(Mark, Mark)>);
+
+impl Span {
+    fn look(&mut self, mark: Mark, warm: bool) {
+        match &mut self.0 {
+            Some((_, last)) => *last = mark,
+            None if warm => self.0 = Some((mark, mark)),
+            None => {}
+        }
+    }
+
+    fn measured(&self, first: Option<f64>, peak_rss: u64) -> Result<Measured> {
+        let (warm, end) = self.0.filter(|(warm, end)| warm.done < end.done).context(
+            "no time in which it was warm and all partitions had work: give it more keys",
+        )?;
+        let seconds = (end.at - warm.at).as_secs_f64();
+        let done = (end.done - warm.done) as f64;
+        Ok(Measured {
+            records_per_s: done / seconds,
+            cpu_s_per_million: (end.cpu - warm.cpu) / done * 1e6,
+            broker_cpu_s_per_million: (end.broker - warm.broker) / done * 1e6,
+            peak_rss_mb: peak_rss as f64 / 1e6,
+            first_commit_s: first.unwrap_or_default(),
+        })
+    }
 }
 
 /// The committed offsets of a contender's group.
@@ -141,13 +164,14 @@ impl Committed {
         Ok(Self { consumer: config.create()?, list })
     }
 
-    fn sum(&self) -> Result<u64> {
+    /// By partition.
+    fn offsets(&self) -> Result<Vec<u64>> {
         let found = self.consumer.committed_offsets(self.list.clone(), Duration::from_secs(20))?;
         let offsets = found.elements().into_iter().map(|e| match e.offset() {
             Offset::Offset(n) => u64::try_from(n).unwrap_or(0),
             _ => 0,
         });
-        Ok(offsets.sum())
+        Ok(offsets.collect())
     }
 }
 
@@ -156,15 +180,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_before_it_is_warm_does_not_count() {
+    fn only_the_time_counts_in_which_it_is_warm_and_has_work() {
         let at = now();
-        let warm = Mark { at, done: 200, cpu: 5.0, broker: 7.0 };
-        let end = Mark { at: at + Duration::from_secs(4), done: 1_000, cpu: 6.0, broker: 9.0 };
-        let found = measured(Some(warm), end, Some(0.5), 0).unwrap();
+        let mark = |seconds, done, cpu, broker| Mark {
+            at: at + Duration::from_secs(seconds),
+            done,
+            cpu,
+            broker,
+        };
+        let mut span = Span::default();
+        span.look(mark(0, 100, 4.0, 7.0), false);
+        assert!(span.measured(None, 0).is_err());
+        span.look(mark(1, 200, 5.0, 7.0), true);
+        assert!(span.measured(None, 0).is_err(), "one look is no time");
+        span.look(mark(5, 1_000, 6.0, 9.0), true);
+        let found = span.measured(Some(0.5), 0).unwrap();
         let figures =
             [found.records_per_s, found.cpu_s_per_million, found.broker_cpu_s_per_million];
         let near = figures.iter().zip([200.0, 1_250.0, 2_500.0]).all(|(f, e)| (f - e).abs() < 0.5);
         assert!(near, "{figures:?}");
-        assert!(measured(None, end, None, 0).is_err());
     }
 }

@@ -33,34 +33,34 @@ pub(super) fn work(role: &Role, threads: u32) -> Result<()> {
     let flow = flow(role)?;
     let board = Board::default();
     let bus = KafkaBus::connect(config(role), &flow, Arc::new(SystemClock), board.clone())?;
-    let workers: Vec<_> = (0..threads)
-        .map(|_| {
-            let (work, output) = (role.work, role.output.clone());
-            let make = move || -> Box<dyn Transform> {
-                Box::new(Bench { work, output: output.clone(), buffer: Vec::new() })
-            };
-            let parts = WorkerParts {
-                flow: &flow,
-                service: &role.group,
-                make: Box::new(make),
-                clock: Arc::new(SystemClock),
-                board: board.clone(),
-            };
-            let mut worker = Worker::join(&*bus, parts)?;
-            Ok(std::thread::spawn(move || -> Result<(), BusError> {
-                loop {
-                    worker.step(WAIT)?;
-                }
-            }))
-        })
-        .collect::<Result<_, BusError>>()?;
-    for worker in workers {
-        match worker.join() {
-            Ok(ended) => ended?,
-            Err(_) => bail!("a worker panicked"),
+    let work = || -> Result<(), BusError> {
+        let (work, output) = (role.work, role.output.clone());
+        let make = move || -> Box<dyn Transform> {
+            Box::new(Bench { work, output: output.clone(), buffer: Vec::new() })
+        };
+        let parts = WorkerParts {
+            flow: &flow,
+            service: &role.group,
+            make: Box::new(make),
+            clock: Arc::new(SystemClock),
+            board: board.clone(),
+        };
+        let mut worker = Worker::join(&*bus, parts)?;
+        loop {
+            worker.step(WAIT)?;
         }
-    }
-    Ok(())
+    };
+    // Each joins on its own thread: a group answers no newcomer while one of its members is not heard.
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(ended) => ended?,
+                Err(_) => bail!("a worker panicked"),
+            }
+        }
+        Ok(())
+    })
 }
 
 fn flow(role: &Role) -> Result<Flow> {

@@ -15,8 +15,8 @@ use crate::config::KafkaConfig;
 use crate::fold::Folds;
 use crate::reader::Readers;
 use crate::tail::{Place, Places, Tails, Wanted};
-use crate::topics;
 use crate::{backlog, join, lock, monotonic};
+use crate::{settings, topics};
 
 /// What other processes did is seen by pacing at most this much later.
 const PACE_AGE: Duration = Duration::from_millis(100);
@@ -82,7 +82,7 @@ impl KafkaBus {
     /// # Errors
     /// [`BusError::Busy`] when no broker answers, [`BusError::Fatal`] for the rest; both say what to do.
     pub fn connect(
-        config: KafkaConfig,
+        mut config: KafkaConfig,
         flow: &Flow,
         clock: Arc<dyn Clock>,
         board: Board,
@@ -90,6 +90,7 @@ impl KafkaBus {
         let readers = Readers::new(&config)?;
         let cluster = check::reach(&config, readers.asker())?;
         check::topics(&config, flow, readers.asker())?;
+        config.batch_bytes_max = settings::batch_bytes_max(&config, flow);
         let epoch = check::epoch(&config, &cluster);
         let news = Arc::new(News::default());
         let shared = Arc::new(Shared {

@@ -33,6 +33,12 @@ pub struct KafkaConfig {
     pub in_flight_bytes: usize,
     /// Largest record that is sent, compressed or not; the brokers' `message.max.bytes` must allow it.
     pub record_bytes_max: usize,
+    /// Largest batch of records, which topics are made to take (`max.message.bytes`). Where one of the flow takes
+    /// less, [`crate::KafkaBus::connect`] lowers it to that.
+    ///
+    /// What a transaction holds of a partition should fit: the client sends the batches of a partition one after the
+    /// other, and spins while one that is full waits.
+    pub batch_bytes_max: usize,
     /// Copies of each partition that topics are made with.
     pub replication: u16,
     /// Partitions of the topic through which sources share out their feeds; fixed once made.
@@ -60,6 +66,7 @@ impl KafkaConfig {
             fetch_bytes: 8 << 20,
             in_flight_bytes: 32 << 20,
             record_bytes_max: 1_000_000,
+            batch_bytes_max: 8 << 20,
             replication: 1,
             feed_partitions: 16,
             stall_ms: 60_000,
@@ -77,6 +84,11 @@ impl KafkaConfig {
     #[must_use]
     pub fn group(&self, service: &str) -> String {
         format!("{}{service}", self.prefix)
+    }
+
+    /// What the records of a batch may take before they are compressed, framing included.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_bytes_max - self.batch_bytes_max / 20
     }
 
     /// The static member id and client id of a slot of a service.

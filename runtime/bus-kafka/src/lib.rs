@@ -26,6 +26,7 @@ mod producer;
 mod reader;
 mod restore;
 mod seat;
+mod settings;
 mod slot;
 mod store;
 mod tail;

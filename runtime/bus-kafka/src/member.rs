@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::committer::{Command, Committer, Work};
+use crate::committer::{Command, Committer, UNITS_MAX, Work};
 use crate::ends::ends;
 use crate::faults::{self, What};
 use crate::gather::{self, Gather};
@@ -28,8 +28,8 @@ use crate::seat::{Seat, Told};
 use crate::slot::Slot;
 use crate::store::{StoreReader, Table};
 
-/// Units handed in and not answered, at most; the runtime keeps to fewer.
-const UNITS_MAX: usize = 1_024;
+/// Room for units that were handed in; the runtime keeps to [`UNITS_MAX`].
+const ROOM: usize = 1_024;
 /// Longest wait inside the client, so that what the other threads say is heard.
 const SLICE: Duration = Duration::from_millis(10);
 /// The same while units are on their way.
@@ -89,10 +89,10 @@ pub(crate) struct KafkaMember {
 impl KafkaMember {
     pub(crate) fn start(seat: Seat, slot: Slot) -> Result<Self, BusError> {
         let seat = Arc::new(seat);
-        let (commands, for_committer) = bounded(UNITS_MAX);
+        let (commands, for_committer) = bounded(ROOM);
         let (jobs, for_restorer) = bounded(usize::from(u16::MAX));
         // Never full: outcomes are as many as units, and a partition is restored once for each job.
-        let (tell, told) = bounded(UNITS_MAX + usize::from(u16::MAX));
+        let (tell, told) = bounded(ROOM + usize::from(u16::MAX));
         let committer = Committer::new(&seat, for_committer, tell.clone())?;
         let restorer = Restorer::new(&seat, for_restorer, tell)?;
         let mut threads = Vec::new();
@@ -678,6 +678,10 @@ impl Member for KafkaMember {
 
     fn record_bytes_max(&self) -> usize {
         self.seat.config.record_bytes_max
+    }
+
+    fn in_flight_max(&self) -> usize {
+        UNITS_MAX
     }
 }
 

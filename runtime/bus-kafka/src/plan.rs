@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use dataflow::Flow;
 use dataflow::bus::BusError;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigSource, OwnedResourceSpecifier, ResourceSpecifier,
-};
+use rdkafka::admin::{AlterConfig, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::check;
 use crate::config::KafkaConfig;
 use crate::faults::{self, Reports, What};
+use crate::settings::{self, TopicSetting};
 use crate::topics::{self, WantedTopic};
 
 /// Time between two looks at topics that were just made.
@@ -115,7 +114,7 @@ fn set(config: &KafkaConfig, steps: &[Step]) -> Result<(), BusError> {
             all.iter().fold(change, |change, (name, value)| change.set(name, value))
         })
         .collect();
-    let (admin, options) = admin(config)?;
+    let (admin, options) = settings::admin(config)?;
     let results = faults::block_on(admin.alter_configs(&changes, &options))
         .map_err(|e| faults::bus_error(config, What::Topics, &e))?;
     for result in results {
@@ -171,15 +170,6 @@ fn until(
     Ok(())
 }
 
-type Admin = AdminClient<rdkafka::client::DefaultClientContext>;
-
-fn admin(config: &KafkaConfig) -> Result<(Admin, AdminOptions), BusError> {
-    let admin: Admin =
-        config.client().create().map_err(|e| faults::bus_error(config, What::Topics, &e))?;
-    let patience = Some(Duration::from_millis(u64::from(config.request_timeout_ms)));
-    Ok((admin, AdminOptions::new().operation_timeout(patience).request_timeout(patience)))
-}
-
 fn layout(
     config: &KafkaConfig,
     asker: &BaseConsumer<Reports>,
@@ -204,26 +194,14 @@ fn layout(
 }
 
 fn add_settings(config: &KafkaConfig, found: &mut BTreeMap<String, Found>) -> Result<(), BusError> {
-    let names: Vec<String> = found.keys().cloned().collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    let (admin, options) = admin(config)?;
-    let results = faults::block_on(admin.describe_configs(&asked, &options))
-        .map_err(|e| faults::bus_error(config, What::Topics, &e))?;
-    for (name, result) in names.iter().zip(results) {
-        let described = result.map_err(|code| {
-            let advice = faults::advice(config, What::Topics, code);
-            BusError::Fatal(format!("the settings of topic `{name}` cannot be read: {advice}"))
-        })?;
-        let Some(topic) = found.get_mut(name) else { continue };
-        for entry in described.entries {
-            let Some(value) = entry.value else { continue };
-            if entry.source == ConfigSource::DynamicTopic {
-                topic.own.insert(entry.name.clone(), value.clone());
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    for (name, settings) in settings::of(config, &names)? {
+        let Some(topic) = found.get_mut(&name) else { continue };
+        for TopicSetting { name, value, own } in settings {
+            if own {
+                topic.own.insert(name.clone(), value.clone());
             }
-            topic.settings.insert(entry.name, value);
+            topic.settings.insert(name, value);
         }
     }
     Ok(())

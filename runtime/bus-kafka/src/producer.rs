@@ -103,7 +103,7 @@ impl Transactions {
     ) -> Result<Self, BusError> {
         let failed = |e| faults::bus_error(config, What::Transaction(id), &e);
         let reports = Reports::default();
-        let kilobytes = (config.in_flight_bytes / 1024).max(1_024);
+        let (batch, kilobytes) = (config.batch_size(), (config.in_flight_bytes / 1024).max(1_024));
         let mut client = config.client();
         repeat_late(&mut client);
         let producer: BaseProducer<Reports> = client
@@ -115,13 +115,13 @@ impl Transactions {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.codec", "lz4")
-            // Batches go when they are full or the transaction ends. The client spins while a batch that lingered
-            // for its time waits for the one before it.
+            // Batches go when the transaction ends, or they are full. The client spins while a batch that is full, or
+            // lingered for its time, waits for the one before it.
             .set("linger.ms", linger_ms(config).to_string())
-            .set("batch.size", "1000000")
+            .set("batch.size", batch.to_string())
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", kilobytes.to_string())
-            .set("message.max.bytes", (config.record_bytes_max + 100_000).to_string())
+            .set("message.max.bytes", (batch.max(config.record_bytes_max) + 100_000).to_string())
             .set("delivery.report.only.error", "true")
             .create_with_context(reports.clone())
             .map_err(failed)?;

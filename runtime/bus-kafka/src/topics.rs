@@ -20,6 +20,9 @@ const MADE_WITHIN: Duration = Duration::from_secs(90);
 /// Topic for the counters of tools, which are no service of the flow.
 pub(crate) const TOOLS: &str = "tools.tallies";
 
+/// Kafka's name for the largest batch of records that a topic takes.
+pub(crate) const BATCH_BYTES_MAX: &str = "max.message.bytes";
+
 /// One topic as it should be on the brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
@@ -64,11 +67,14 @@ pub fn partitions(flow: &Flow, service: &ServiceSpec, config: &KafkaConfig) -> u
 /// Every topic that this flow needs, in the order of the table, then what the bus keeps for itself.
 #[must_use]
 pub fn wanted(flow: &Flow, config: &KafkaConfig) -> Vec<WantedTopic> {
-    let topic = |name: &str, partitions, settings| WantedTopic {
-        name: config.topic(name),
-        partitions,
-        replication: config.replication,
-        settings,
+    let topic = |name: &str, partitions, mut settings: Vec<_>| {
+        settings.push((BATCH_BYTES_MAX, config.batch_bytes_max.to_string()));
+        WantedTopic {
+            name: config.topic(name),
+            partitions,
+            replication: config.replication,
+            settings,
+        }
     };
     let mut all: Vec<_> =
         flow.topics.iter().map(|t| topic(&t.name, t.partitions, settings(t.retention))).collect();

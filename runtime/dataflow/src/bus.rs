@@ -293,6 +293,12 @@ pub trait Member: Send {
         usize::MAX
     }
 
+    /// Units that may be handed in and not yet answered; more would only grow memory. A bus that takes one at a time
+    /// needs few.
+    fn in_flight_max(&self) -> usize {
+        4
+    }
+
     /// At how many bytes a unit is handed in while nothing is on its way. Less than [`BYTES_MAX`] where a unit more
     /// costs little: what comes first of a burst is then worked on by the next stages meanwhile.
     fn first_unit_bytes(&self) -> usize {

@@ -78,6 +78,10 @@ impl Member for CommitFirst {
         self.member.record_bytes_max()
     }
 
+    fn in_flight_max(&self) -> usize {
+        self.member.in_flight_max()
+    }
+
     fn first_unit_bytes(&self) -> usize {
         self.member.first_unit_bytes()
     }

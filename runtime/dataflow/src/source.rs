@@ -12,7 +12,6 @@ use crate::failure::Failure;
 use crate::flow::{Flow, Kind};
 use crate::overlay::Overlay;
 use crate::unit::UnitBuilder;
-use crate::worker::IN_FLIGHT_MAX;
 
 /// Sources wait while the oldest undone record behind them is older than this, so that a backlog waits
 /// outside the log and people do not queue behind bulk.
@@ -86,6 +85,10 @@ struct Core {
 }
 
 impl Core {
+    fn is_full(&self) -> bool {
+        self.in_flight.len() >= self.member.in_flight_max()
+    }
+
     fn settle(&mut self, wait: Duration) -> Result<(), BusError> {
         for event in self.member.poll(wait, 0)? {
             match event {
@@ -226,7 +229,7 @@ impl SourceRunner {
     /// # Errors
     /// [`BusError`] ends the runner.
     pub fn step(&mut self, wait: Duration) -> Result<Round, BusError> {
-        let full = self.core.in_flight.len() >= IN_FLIGHT_MAX;
+        let full = self.core.is_full();
         self.core.settle(if full { wait } else { Duration::ZERO })?;
         if self.core.aborted {
             self.start_over()?;
@@ -234,7 +237,7 @@ impl SourceRunner {
         if std::mem::take(&mut self.core.moved) {
             self.forget();
         }
-        if self.core.in_flight.len() >= IN_FLIGHT_MAX {
+        if self.core.is_full() {
             return Ok(Round::Busy);
         }
         let now_ms = self.clock.now_ms();

@@ -21,8 +21,6 @@ use crate::overlay::Overlay;
 use crate::ownership::{Action, Ownership};
 use crate::unit::{self, Progress, UnitBuilder};
 
-/// Units handed in and not yet answered; more would only grow memory, since the bus takes one at a time.
-pub const IN_FLIGHT_MAX: usize = 4;
 /// Bytes of records fetched at a time.
 const FETCH_BYTES: usize = 1 << 20;
 /// So many panics in a row mean that the program is wrong, not the messages.
@@ -146,7 +144,7 @@ impl Worker {
     /// # Errors
     /// [`BusError`] ends the worker; everything uncommitted will be done again by whoever comes next.
     pub fn step(&mut self, wait: Duration) -> Result<bool, BusError> {
-        let room = self.in_flight.len() < IN_FLIGHT_MAX && self.ownership.draining().is_empty();
+        let room = self.has_room();
         let (wait, bytes) = match (room, self.pending.is_empty()) {
             (true, true) => (wait, FETCH_BYTES),
             (true, false) => (Duration::ZERO, 0),
@@ -155,11 +153,15 @@ impl Worker {
         let events = self.member.poll(wait, bytes)?;
         let mut busy = !events.is_empty();
         self.on_all(events)?;
-        if self.in_flight.len() < IN_FLIGHT_MAX && self.ownership.draining().is_empty() {
+        if self.has_room() {
             busy |= self.handle_pending()?;
         }
         self.finish_draining()?;
         Ok(busy)
+    }
+
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < self.member.in_flight_max() && self.ownership.draining().is_empty()
     }
 
     /// Gives everything up in order: the same path as a revocation. Call until it returns `true`.
@@ -282,7 +284,7 @@ impl Worker {
             }
             if self.is_full() {
                 self.submit()?;
-                if self.in_flight.len() >= IN_FLIGHT_MAX {
+                if self.in_flight.len() >= self.member.in_flight_max() {
                     return Ok(true);
                 }
             }

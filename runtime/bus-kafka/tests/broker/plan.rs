@@ -3,8 +3,8 @@
 use bus_kafka::inspect;
 use bus_kafka::plan::{self, Step};
 use bus_kafka::topics::{self, WantedTopic};
-use dataflow::bus::{Bus, BusError};
-use dataflow::conformance::flow;
+use dataflow::bus::{Bus, BusError, Want};
+use dataflow::conformance::{feed, flow, read_until};
 use dataflow::flow::Retention;
 
 use crate::support::Place;
@@ -32,7 +32,11 @@ fn a_changed_retention_is_set_and_what_others_set_stays() {
     let name = place.flow.topics[0].name.clone();
     let full = place.config.topic(&name);
     // Somebody set another thing on the topic.
-    let all = vec![("max.message.bytes".to_owned(), "2000000".to_owned())];
+    let theirs = ("max.compaction.lag.ms".to_owned(), "2000000".to_owned());
+    let mut all = vec![theirs.clone()];
+    let wanted = topics::wanted(&place.flow, &place.config);
+    let settings = &wanted.iter().find(|t| t.name == full).unwrap().settings;
+    all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let (topic, settings) = (full.clone(), Vec::new());
     plan::apply(&place.config, &[Step::Set { topic, settings, all }]).unwrap();
 
@@ -42,9 +46,49 @@ fn a_changed_retention_is_set_and_what_others_set_stays() {
     assert_eq!(*topic, full);
     let retention = settings.iter().find(|s| s.name == "retention.ms").unwrap();
     assert_eq!(retention.to, (3 * 24 * 60 * 60 * 1000).to_string());
-    assert!(all.contains(&("max.message.bytes".to_owned(), "2000000".to_owned())), "{all:?}");
+    assert!(all.contains(&theirs), "{all:?}");
     plan::apply(&place.config, &steps).unwrap();
     assert_eq!(plan::plan(&place.config, &place.flow).unwrap(), []);
+}
+
+#[test]
+fn batches_are_as_large_as_every_topic_takes() {
+    let place = Place::new(&flow());
+    let wanted = place.config.batch_bytes_max;
+    assert_eq!(place.bus().config().batch_bytes_max, wanted);
+
+    // A cluster of before, or of someone who wants it so.
+    let (topic, settings) = (place.config.topic("in"), Vec::new());
+    let all = vec![("max.message.bytes".to_owned(), "1048588".to_owned())];
+    plan::apply(&place.config, &[Step::Set { topic, settings, all }]).unwrap();
+    let bus = place.bus();
+    assert_eq!(bus.config().batch_bytes_max, 1_048_588);
+    // Each is its own key, too: 3 MB.
+    let values: Vec<_> = (0..5).map(|n| noise(n, 300_000)).collect();
+    feed(&*bus, 1, &values.iter().map(String::as_str).collect::<Vec<_>>());
+    let all = Want { bytes_max: 8 << 20, durable: true };
+    assert_eq!(read_until(&*bus, "in", 1, all, 5).len(), 5);
+
+    let steps = plan::plan(&place.config, &place.flow).unwrap();
+    let [Step::Set { settings, .. }] = steps.as_slice() else { panic!("{steps:?}") };
+    let larger = settings.iter().find(|s| s.name == "max.message.bytes").unwrap();
+    assert_eq!((&*larger.from, &*larger.to), ("1048588", &*wanted.to_string()));
+    plan::apply(&place.config, &steps).unwrap();
+    let bus = place.bus();
+    assert_eq!(bus.config().batch_bytes_max, wanted);
+    feed(&*bus, 1, &values.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(read_until(&*bus, "in", 1, all, 10).len(), 10);
+}
+
+/// Text that does not compress.
+fn noise(seed: u64, len: usize) -> String {
+    let mut state = seed;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + ((state >> 33) % 90) as u8)
+    };
+    (0..len).map(|_| next()).collect()
 }
 
 #[test]
