@@ -36,7 +36,8 @@ pub(crate) fn consumer(
         .set("group.instance.id", &name)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", config.session_timeout_ms.to_string())
-        .set("heartbeat.interval.ms", (config.session_timeout_ms / 4).max(100).to_string())
+        // A member learns by its heartbeat that the group shares out anew, and all of it waits for the last one.
+        .set("heartbeat.interval.ms", (config.session_timeout_ms / 12).max(100).to_string())
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")

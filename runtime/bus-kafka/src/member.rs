@@ -396,14 +396,29 @@ impl KafkaMember {
     /// Turns what was pulled into events.
     fn give_out(&mut self, events: &mut Vec<Event>) -> Result<(), BusError> {
         if self.paused {
-            self.seat.consumer().resume(&self.fetched()).map_err(|e| self.failed(&e))?;
-            self.paused = false;
+            self.resume()?;
         }
         let positions = if self.lanes.is_empty() { Vec::new() } else { self.positions()? };
         for gathered in std::mem::take(&mut self.gather).finish() {
             self.give(gathered, events);
         }
         self.skip_markers(&positions, events);
+        Ok(())
+    }
+
+    /// Fetches again. The client's threads look for what was resumed only once in a second, unless they have something
+    /// else to do: so they are asked something.
+    fn resume(&mut self) -> Result<(), BusError> {
+        let consumer = self.seat.consumer();
+        consumer.resume(&self.fetched()).map_err(|e| self.failed(&e))?;
+        self.paused = false;
+        for lane in &self.lanes {
+            let asked = consumer.fetch_watermarks(&lane.topic, i32::from(lane.partition), SLICE);
+            // A broker that does not answer would not send anything either.
+            if asked.is_err() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -601,13 +616,7 @@ impl Member for KafkaMember {
     }
 
     fn restore(&mut self, assignment: Assignment) -> Result<(), BusError> {
-        let Some(owned) =
-            self.owned.get(&assignment.partition).filter(|o| o.assignment == assignment)
-        else {
-            return Ok(());
-        };
-        let job = Job { assignment, cancelled: Arc::clone(&owned.cancelled) };
-        self.jobs.send(job).map_err(|_| self.gone())
+        self.order_restore(assignment, false)
     }
 
     fn submit(&mut self, mut unit: Unit) -> Result<(), BusError> {
@@ -653,7 +662,7 @@ impl Member for KafkaMember {
             owned.restored = false;
             again.push(owned.assignment);
         }
-        again.iter().try_for_each(|a| self.restore(*a))?;
+        again.iter().try_for_each(|a| self.order_restore(*a, true))?;
         self.wait_for_restored(&again)
     }
 
@@ -697,6 +706,16 @@ impl KafkaMember {
                 self.seat.layout.service
             ))
         })
+    }
+
+    fn order_restore(&self, assignment: Assignment, again: bool) -> Result<(), BusError> {
+        let Some(owned) =
+            self.owned.get(&assignment.partition).filter(|o| o.assignment == assignment)
+        else {
+            return Ok(());
+        };
+        let job = Job { assignment, cancelled: Arc::clone(&owned.cancelled), again };
+        self.jobs.send(job).map_err(|_| self.gone())
     }
 
     /// Tells the committer once that nothing came after the last unit: what it holds open for more goes now.

@@ -30,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) assignment: Assignment,
     /// Set when the partition is taken away meanwhile.
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// It was this member's all along, and is only read again: nobody who is gone left anything open in it.
+    pub(crate) again: bool,
 }
 
 /// Where the inputs of a restored partition go on: offset of each, in the order of the layout.
@@ -155,10 +157,15 @@ impl Restorer {
     }
 
     fn restore(&self, jobs: &[Job]) -> Result<(), BusError> {
-        self.fence(FENCE_WITHIN)?;
+        let fences = Cell::new(jobs.iter().any(|job| !job.again));
+        if fences.get() {
+            self.fence(FENCE_WITHIN)?;
+        }
         let offsets = self.insist(|| {
             // What is open there may be what the offsets wait for.
-            self.fence(Duration::ZERO)?;
+            if fences.replace(true) {
+                self.fence(Duration::ZERO)?;
+            }
             self.committed_offsets(jobs)
         })?;
         let mut places = Vec::new();

@@ -15,7 +15,7 @@ use crate::producer::Transactions;
 /// Instances beyond the partitions that may stand by.
 const STAND_BY_MAX: u16 = 4;
 /// Transactional ids that are ended at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 /// A group is described by all brokers together: one that is away must not cost more than this.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(2);
 
