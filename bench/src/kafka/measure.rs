@@ -27,6 +27,8 @@ pub(super) struct Measured {
     pub(super) cpu_s_per_million: f64,
     broker_cpu_s_per_million: f64,
     peak_rss_mb: f64,
+    /// Records that counted.
+    counted: f64,
     /// From the start of the process to the first commit.
     first_commit_s: f64,
 }
@@ -46,6 +48,7 @@ impl Measured {
             "cpu_s_per_million": short(self.cpu_s_per_million),
             "broker_cpu_s_per_million": short(self.broker_cpu_s_per_million),
             "peak_rss_mb": self.peak_rss_mb.round(),
+            "records_counted": self.counted,
             "first_commit_s": short(self.first_commit_s),
         })
     }
@@ -62,6 +65,7 @@ impl Measured {
             cpu_s_per_million: of(|m| m.cpu_s_per_million)?,
             broker_cpu_s_per_million: of(|m| m.broker_cpu_s_per_million)?,
             peak_rss_mb: of(|m| m.peak_rss_mb)?,
+            counted: of(|m| m.counted)?,
             first_commit_s: of(|m| m.first_commit_s)?,
         })
     }
@@ -93,7 +97,9 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
     loop {
         running.still_there()?;
         // A coordinator that is not ready knows no more than before; where that lasts, it counts as hanging.
-        offsets = committed.offsets().unwrap_or(offsets);
+        let asked = committed.offsets();
+        let answered = asked.is_ok();
+        offsets = asked.unwrap_or(offsets);
         let done = offsets.iter().sum();
         usage.look(running.id());
         broker_usage.look(broker);
@@ -104,7 +110,7 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
         if done >= records {
             return span.measured(first, usage.peak_rss);
         }
-        if offsets.iter().zip(&ends).all(|(next, end)| (1..*end).contains(next)) {
+        if answered && offsets.iter().zip(&ends).all(|(next, end)| (1..*end).contains(next)) {
             span.look(mark, done as f64 >= records as f64 * WARM);
         }
         if done > last.1 {
@@ -141,6 +147,7 @@ impl Span {
             cpu_s_per_million: (end.cpu - warm.cpu) / done * 1e6,
             broker_cpu_s_per_million: (end.broker - warm.broker) / done * 1e6,
             peak_rss_mb: peak_rss as f64 / 1e6,
+            counted: done,
             first_commit_s: first.unwrap_or_default(),
         })
     }

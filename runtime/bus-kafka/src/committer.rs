@@ -27,8 +27,8 @@ use crate::store::{Row, Shelf, StoreReader, Table};
 
 /// A transaction with this much in it is a busy member's, which pays less often.
 const BUSY_BYTES: usize = 256 << 10;
-/// A transaction is committed at once when it holds this many units: the member waits for them. It is what a member
-/// does in the longest time between two commits; fewer make more transactions, which cost the brokers.
+/// A transaction is committed at once when it holds this many units: the member waits for them. It is about what a
+/// member does in the longest time between two commits; fewer make more transactions, which cost the brokers.
 pub(crate) const UNITS_MAX: usize = 12;
 /// No transaction begins so shortly after the end of the last: the coordinator writes its markers in the background,
 /// refuses the partitions of the next one until it has, and the client asks again only after 20 ms.

@@ -36,8 +36,8 @@ pub struct KafkaConfig {
     /// Largest batch of records, which topics are made to take (`max.message.bytes`). Where one of the flow takes
     /// less, [`crate::KafkaBus::connect`] lowers it to that.
     ///
-    /// What a transaction holds of a partition should fit: the client sends the batches of a partition one after the
-    /// other, and spins while one that is full waits.
+    /// What a transaction holds of a partition should fit, as it mostly does: the client sends the batches of a partition
+    /// one after the other, and spins while one that is full waits.
     pub batch_bytes_max: usize,
     /// Copies of each partition that topics are made with.
     pub replication: u16,

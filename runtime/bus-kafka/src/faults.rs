@@ -75,7 +75,7 @@ pub(crate) fn advice(config: &KafkaConfig, what: What<'_>, code: Code) -> String
             format!("a topic is missing while {what}: make it with `conveyance topics apply`")
         }
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => format!(
-            "the brokers refuse a record as too large while {what}: raise `max.message.bytes` of the topic"
+            "the brokers refuse a record or a batch as too large while {what}: raise `max.message.bytes` of the topic, or start again if somebody lowered it"
         ),
         Code::InvalidReplicationFactor => format!(
             "the cluster at {brokers} has too few brokers for {} copies: start more, or lower the replication",

@@ -34,6 +34,8 @@ const ROOM: usize = 1_024;
 const SLICE: Duration = Duration::from_millis(10);
 /// The same while units are on their way.
 const SLICE_BUSY: Duration = Duration::from_millis(2);
+/// A broker may be busy for longer with the fetch that goes out meanwhile; to give up sooner would cost the connection.
+const WAKE_WITHIN: Duration = Duration::from_secs(1);
 /// The group is heard this often although no records are wanted.
 const HEAR_EVERY: Duration = Duration::from_millis(100);
 /// A source waits so long for the group to say which feeds are its own.
@@ -406,19 +408,16 @@ impl KafkaMember {
         Ok(())
     }
 
-    /// Fetches again. The client's threads look for what was resumed only once in a second, unless they have something
-    /// else to do: so they are asked something.
+    /// Fetches again. The client's threads, one for each broker, look for what was resumed only once in a second, unless
+    /// they have something else to do: so all leaders are asked something at once. One that does not answer would not
+    /// send records either.
     fn resume(&mut self) -> Result<(), BusError> {
         let consumer = self.seat.consumer();
-        consumer.resume(&self.fetched()).map_err(|e| self.failed(&e))?;
+        let mut list = self.fetched();
+        consumer.resume(&list).map_err(|e| self.failed(&e))?;
         self.paused = false;
-        for lane in &self.lanes {
-            let asked = consumer.fetch_watermarks(&lane.topic, i32::from(lane.partition), SLICE);
-            // A broker that does not answer would not send anything either.
-            if asked.is_err() {
-                break;
-            }
-        }
+        list.set_all_offsets(Offset::End).map_err(|e| self.failed(&e))?;
+        drop(consumer.offsets_for_times(list, WAKE_WITHIN));
         Ok(())
     }
 

@@ -231,7 +231,11 @@ fn steps(wanted: &WantedTopic, found: Option<&Found>) -> Vec<Step> {
         .iter()
         .filter_map(|(name, to)| {
             let from = found.settings.get(*name).cloned().unwrap_or_default();
-            (from != *to).then(|| Setting { name: (*name).to_owned(), from, to: to.clone() })
+            differs(name, &from, to).then(|| Setting {
+                name: (*name).to_owned(),
+                from,
+                to: to.clone(),
+            })
         })
         .collect();
     if !settings.is_empty() {
@@ -241,6 +245,12 @@ fn steps(wanted: &WantedTopic, found: Option<&Found>) -> Vec<Step> {
         steps.push(Step::Set { topic, settings, all: all.into_iter().collect() });
     }
     steps
+}
+
+/// Whether a setting has to be changed. A topic may take larger batches than are sent.
+fn differs(name: &str, from: &str, to: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    if name == topics::BATCH_BYTES_MAX { number(from) < number(to) } else { from != to }
 }
 
 #[cfg(test)]
@@ -292,6 +302,18 @@ mod tests {
             (Some(found(8, 1, "delete")), "refuse true; set cleanup.policy delete->compact"),
         ] {
             assert_eq!(words(&steps(&wanted(), found.as_ref())), expect, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_topic_may_take_larger_batches() {
+        for (name, from, to, expect) in [
+            ("max.message.bytes", "2000000", "8388608", true),
+            ("max.message.bytes", "8388608", "8388608", false),
+            ("max.message.bytes", "16777216", "8388608", false),
+            ("retention.ms", "16777216", "8388608", true),
+        ] {
+            assert_eq!(differs(name, from, to), expect, "{name} {from} {to}");
         }
     }
 

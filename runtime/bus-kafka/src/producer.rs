@@ -119,6 +119,7 @@ impl Transactions {
             // lingered for its time, waits for the one before it.
             .set("linger.ms", linger_ms(config).to_string())
             .set("batch.size", batch.to_string())
+            .set("batch.num.messages", "1000000")
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", kilobytes.to_string())
             .set("message.max.bytes", (batch.max(config.record_bytes_max) + 100_000).to_string())

@@ -30,7 +30,7 @@ pub(crate) struct Job {
     pub(crate) assignment: Assignment,
     /// Set when the partition is taken away meanwhile.
     pub(crate) cancelled: Arc<AtomicBool>,
-    /// It was this member's all along, and is only read again: nobody who is gone left anything open in it.
+    /// It was this member's all along, and is only read again.
     pub(crate) again: bool,
 }
 
@@ -157,7 +157,8 @@ impl Restorer {
     }
 
     fn restore(&self, jobs: &[Job]) -> Result<(), BusError> {
-        let fences = Cell::new(jobs.iter().any(|job| !job.again));
+        // For what is only read again, and was fenced before, it would be done for nothing at the first try.
+        let fences = Cell::new(jobs.iter().any(|job| !job.again) || self.fenced.get().is_none());
         if fences.get() {
             self.fence(FENCE_WITHIN)?;
         }
