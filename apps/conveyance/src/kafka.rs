@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bus_kafka::config::ClientCertificate;
+use bus_kafka::config::{BATCH_BYTES_DEFAULT, ClientCertificate};
 use bus_kafka::{KafkaConfig, Mechanism, Sasl, Security};
 use clap::Args;
 use serde::Deserialize;
@@ -12,9 +12,6 @@ use crate::wiring::read_text;
 
 /// Where state is kept when nobody says where.
 const STATE: &str = "conveyance-state";
-
-/// What every broker takes by default.
-const BATCH_BYTES_MIN: usize = 1_048_588;
 
 /// Which Kafka. A command that is given any of this works on Kafka instead of a data folder.
 #[derive(Debug, Clone, Default, Args)]
@@ -115,8 +112,8 @@ impl KafkaArgs {
         config.security = self.security(&mut file)?;
         file.put_figures(&mut config);
         anyhow::ensure!(
-            config.batch_bytes_max >= BATCH_BYTES_MIN,
-            "batch_bytes_max = {}: at least {BATCH_BYTES_MIN}, or the largest record does not fit",
+            config.batch_bytes_max >= BATCH_BYTES_DEFAULT,
+            "batch_bytes_max = {}: at least {BATCH_BYTES_DEFAULT}, or the largest record does not fit",
             config.batch_bytes_max
         );
         Ok(config)

@@ -34,7 +34,7 @@ use tikv_jemallocator::Jemalloc;
 use cli::{Cli, Command, DeadLetters, FeedsCommand};
 use tools::{Request, Tools};
 
-/// For the C libraries too.
+/// The C libraries take theirs from it as well (a feature in `Cargo.toml`).
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

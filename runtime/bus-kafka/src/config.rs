@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use rdkafka::ClientConfig;
 
+/// Largest batch of records that Kafka's topics take where nobody says otherwise, in bytes; the largest record fits.
+pub const BATCH_BYTES_DEFAULT: usize = 1_048_588;
+
 /// Settings; [`KafkaConfig::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {

@@ -7,12 +7,9 @@ use dataflow::bus::BusError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
-use crate::config::KafkaConfig;
+use crate::config::{BATCH_BYTES_DEFAULT, KafkaConfig};
 use crate::faults::{self, What};
 use crate::topics::{self, BATCH_BYTES_MAX};
-
-/// What a broker takes where nobody says otherwise.
-const BATCH_BYTES_DEFAULT: usize = 1_048_588;
 
 /// One setting of a topic.
 pub(crate) struct TopicSetting {
