@@ -4,6 +4,7 @@
 
 mod bare;
 pub(crate) mod cluster;
+mod commits;
 mod latency;
 mod measure;
 mod ours;

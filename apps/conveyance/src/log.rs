@@ -9,7 +9,7 @@ use bus_kafka::inspect::{self, Instances, OpenTransaction};
 use bus_kafka::{KafkaBus, KafkaConfig};
 use bus_sqlite::{Options, SqliteBus};
 use dataflow::bus::{Bus, BusError};
-use dataflow::{Board, Clock, Flow, SystemClock};
+use dataflow::{Board, Clock, CommitTimes, Flow, SystemClock};
 
 /// Between two tries to reach brokers.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -24,6 +24,9 @@ pub(crate) trait Log: Bus {
     /// # Errors
     /// When it cannot say that everything is durable.
     fn close(&self) -> Result<(), BusError>;
+
+    /// How long commits took since the start, by service.
+    fn commit_times(&self) -> CommitTimes;
 
     /// Who works on what, where instances are separate processes.
     ///
@@ -47,6 +50,10 @@ impl Log for SqliteBus {
         Self::conditions(self)
     }
 
+    fn commit_times(&self) -> CommitTimes {
+        Self::commit_times(self)
+    }
+
     fn close(&self) -> Result<(), BusError> {
         Self::close(self)
     }
@@ -56,6 +63,10 @@ impl Log for KafkaBus {
     /// What it has to say stands on the board that it was given.
     fn conditions(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn commit_times(&self) -> CommitTimes {
+        Self::commit_times(self)
     }
 
     /// Whoever joined has left by now, and what was appended was acknowledged.
@@ -76,6 +87,10 @@ impl Log for KafkaBus {
 impl Log for dataflow::memory::MemoryBus {
     fn conditions(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn commit_times(&self) -> CommitTimes {
+        CommitTimes::default()
     }
 
     fn close(&self) -> Result<(), BusError> {

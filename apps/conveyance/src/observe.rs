@@ -125,6 +125,7 @@ impl Observer {
             freshness: self.freshness.summary(now_ms),
             history: self.history(),
             undone: backlog.into_iter().map(|b| undone(b, now_ms)).collect(),
+            commits: self.tools.bus.commit_times().all(),
             process: process::figures(),
             topics,
         };

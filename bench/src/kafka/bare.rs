@@ -1,5 +1,6 @@
 //! The bare client doing the copy: what a bus can at best come near to. One thread, one transaction after another.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use super::commits::Recorder;
 use super::topics::{PARTITIONS, client};
 
 /// Longest call into the client.
@@ -25,6 +27,8 @@ pub(super) struct Copying {
     pub(super) commit: Duration,
     /// Threads that share the partitions.
     pub(super) threads: u32,
+    /// Where it says how long its commits took.
+    pub(super) state: PathBuf,
 }
 
 type Copier = ThreadedProducer<DefaultProducerContext>;
@@ -54,6 +58,7 @@ pub(super) fn copy(copying: &Copying, thread: u32) -> Result<()> {
         list.add_partition(&copying.input, i32::from(partition));
     }
     consumer.assign(&list)?;
+    let recorder = Recorder::open(&copying.state)?;
     loop {
         let Some(first) = consumer.poll(Duration::from_millis(100)) else { continue };
         producer.begin_transaction()?;
@@ -64,7 +69,9 @@ pub(super) fn copy(copying: &Copying, thread: u32) -> Result<()> {
                 send(&producer, &copying.output, &message?)?;
             }
         }
+        let from = super::now();
         commit(&consumer, &producer)?;
+        recorder.note(from.elapsed())?;
     }
 }
 

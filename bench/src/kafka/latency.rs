@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::peers::Role;
 use super::topics::{self, PARTITIONS, client};
-use super::{now, works};
+use super::{commits, now, works};
 
 /// Records a second.
 const RATE: u32 = 500;
@@ -32,9 +32,10 @@ pub(super) fn run(task: &Role, time: Duration) -> Result<Value> {
     let mut sent: HashMap<Vec<u8>, Instant> = HashMap::new();
     let mut times = Vec::new();
     let (mut from, mut n, mut last) = (now(), 0, now());
+    let mut from_ms = 0;
     while times.len() as u64 + WARM < count {
         if n == WARM && !sent.is_empty() {
-            from = now();
+            (from, from_ms) = (now(), commits::now_ms());
         }
         if n < count && now() >= from && (n != WARM || sent.is_empty()) {
             let key = format!("market:K{n:07}");
@@ -64,7 +65,15 @@ pub(super) fn run(task: &Role, time: Duration) -> Result<Value> {
         let place = times.len().saturating_sub(1) * share / 1_000;
         times.get(place).map(|d| (d.as_secs_f64() * 1e4).round() / 10.0)
     };
-    Ok(json!({"records": times.len(), "p50": at(500), "p99": at(990), "max": at(1_000)}))
+    let commits = commits::between(&task.state, from_ms..=commits::now_ms())?;
+    Ok(json!({
+        "records": times.len(),
+        "p50": at(500),
+        "p99": at(990),
+        "max": at(1_000),
+        "commit_p50": commits::ms(&commits, 50),
+        "commit_p99": commits::ms(&commits, 99),
+    }))
 }
 
 fn number(key: Option<&[u8]>) -> u64 {

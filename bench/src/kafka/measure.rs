@@ -1,5 +1,6 @@
 //! One contender at one work: how fast it goes once it is warm and while all of it has work, and what that costs.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,9 +9,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
-use super::now;
 use super::peers::Role;
 use super::topics::{self, PARTITIONS, client};
+use super::{commits, now};
 use crate::process::Usage;
 
 /// Time between two looks.
@@ -31,6 +32,9 @@ pub(super) struct Measured {
     counted: f64,
     /// From the start of the process to the first commit.
     first_commit_s: f64,
+    /// How long a commit took.
+    commit_ms_p50: f64,
+    commit_ms_p99: f64,
 }
 
 impl Measured {
@@ -50,6 +54,8 @@ impl Measured {
             "peak_rss_mb": self.peak_rss_mb.round(),
             "records_counted": self.counted,
             "first_commit_s": short(self.first_commit_s),
+            "commit_ms_p50": self.commit_ms_p50,
+            "commit_ms_p99": self.commit_ms_p99,
         })
     }
 
@@ -67,6 +73,8 @@ impl Measured {
             peak_rss_mb: of(|m| m.peak_rss_mb)?,
             counted: of(|m| m.counted)?,
             first_commit_s: of(|m| m.first_commit_s)?,
+            commit_ms_p50: of(|m| m.commit_ms_p50)?,
+            commit_ms_p99: of(|m| m.commit_ms_p99)?,
         })
     }
 }
@@ -75,6 +83,8 @@ impl Measured {
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     at: Instant,
+    /// The same, in milliseconds since 1970.
+    at_ms: u64,
     done: u64,
     cpu: f64,
     broker: f64,
@@ -103,12 +113,21 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
         let done = offsets.iter().sum();
         usage.look(running.id());
         broker_usage.look(broker);
-        let mark = Mark { at: now(), done, cpu: usage.cpu(), broker: broker_usage.cpu() };
+        let (cpu, broker) = (usage.cpu(), broker_usage.cpu());
+        let mark = Mark { at: now(), at_ms: commits::now_ms(), done, cpu, broker };
         if done > 0 {
             first.get_or_insert(from.elapsed().as_secs_f64());
         }
         if done >= records {
-            return span.measured(first, usage.peak_rss);
+            let commits = commits::between(&task.state, span.times()?)?;
+            let first_commit_s = first.unwrap_or_default();
+            return Ok(Measured {
+                first_commit_s,
+                peak_rss_mb: usage.peak_rss as f64 / 1e6,
+                commit_ms_p50: commits::ms(&commits, 50).context("no commit counts")?,
+                commit_ms_p99: commits::ms(&commits, 99).context("no commit counts")?,
+                ..span.measured()?
+            });
         }
         if answered && offsets.iter().zip(&ends).all(|(next, end)| (1..*end).contains(next)) {
             span.look(mark, done as f64 >= records as f64 * WARM);
@@ -136,19 +155,28 @@ impl Span {
         }
     }
 
-    fn measured(&self, first: Option<f64>, peak_rss: u64) -> Result<Measured> {
-        let (warm, end) = self.0.filter(|(warm, end)| warm.done < end.done).context(
-            "no time in which it was warm and all partitions had work: give it more keys",
-        )?;
+    fn marks(&self) -> Result<(Mark, Mark)> {
+        self.0
+            .filter(|(warm, end)| warm.done < end.done)
+            .context("no time in which it was warm and all partitions had work: give it more keys")
+    }
+
+    /// In milliseconds since 1970.
+    fn times(&self) -> Result<RangeInclusive<u64>> {
+        let (warm, end) = self.marks()?;
+        Ok(warm.at_ms..=end.at_ms)
+    }
+
+    fn measured(&self) -> Result<Measured> {
+        let (warm, end) = self.marks()?;
         let seconds = (end.at - warm.at).as_secs_f64();
         let done = (end.done - warm.done) as f64;
         Ok(Measured {
             records_per_s: done / seconds,
             cpu_s_per_million: (end.cpu - warm.cpu) / done * 1e6,
             broker_cpu_s_per_million: (end.broker - warm.broker) / done * 1e6,
-            peak_rss_mb: peak_rss as f64 / 1e6,
             counted: done,
-            first_commit_s: first.unwrap_or_default(),
+            ..Measured::default()
         })
     }
 }
@@ -191,17 +219,19 @@ mod tests {
         let at = now();
         let mark = |seconds, done, cpu, broker| Mark {
             at: at + Duration::from_secs(seconds),
+            at_ms: 1_000 * seconds,
             done,
             cpu,
             broker,
         };
         let mut span = Span::default();
         span.look(mark(0, 100, 4.0, 7.0), false);
-        assert!(span.measured(None, 0).is_err());
+        assert!(span.measured().is_err());
         span.look(mark(1, 200, 5.0, 7.0), true);
-        assert!(span.measured(None, 0).is_err(), "one look is no time");
+        assert!(span.measured().is_err(), "one look is no time");
         span.look(mark(5, 1_000, 6.0, 9.0), true);
-        let found = span.measured(Some(0.5), 0).unwrap();
+        assert_eq!(span.times().unwrap(), 1_000..=5_000);
+        let found = span.measured().unwrap();
         let figures =
             [found.records_per_s, found.cpu_s_per_million, found.broker_cpu_s_per_million];
         let near = figures.iter().zip([200.0, 1_250.0, 2_500.0]).all(|(f, e)| (f - e).abs() < 0.5);

@@ -10,6 +10,7 @@ use dataflow::flow::{Form, Kind, Retention, ServiceSpec, State, TopicSpec};
 use dataflow::worker::{Worker, WorkerParts};
 use dataflow::{Board, Emit, Failure, Flow, Input, Out, Reject, SystemClock, Transform};
 
+use super::commits::Recorder;
 use super::peers::Role;
 use super::topics::PARTITIONS;
 use super::works::{self, Work};
@@ -50,8 +51,14 @@ pub(super) fn work(role: &Role, threads: u32) -> Result<()> {
             worker.step(WAIT)?;
         }
     };
+    let recorder = Recorder::open(&role.state)?;
     // Each joins on its own thread: a group answers no newcomer while one of its members is not heard.
     std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let ended = recorder.follow(&bus, &role.group);
+            eprintln!("commits are not recorded any more: {ended:?}");
+            std::process::exit(1);
+        });
         for _ in 0..threads {
             scope.spawn(|| {
                 let ended = work();

@@ -181,5 +181,6 @@ fn copying(role: &Role) -> Copying {
         group: role.group.clone(),
         commit: Duration::from_millis(role.commit_ms),
         threads: THREADS,
+        state: role.state.clone(),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dataflow::bus::{Backlog, Bus, BusError, Lag, Member, Position, Range, Want};
 use dataflow::flow::{Flow, Kind, ServiceSpec};
 use dataflow::unit::Unit;
-use dataflow::{Batch, Board, Clock};
+use dataflow::{Batch, Board, Clock, CommitTimes};
 
 use crate::append::Appender;
 use crate::check;
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) epoch: u64,
     pub(crate) readers: Readers,
     pub(crate) news: Arc<News>,
+    pub(crate) commit_times: CommitTimes,
     /// Places of views, as they say themselves.
     pub(crate) holds: Mutex<HashMap<String, Places>>,
 }
@@ -101,6 +102,7 @@ impl KafkaBus {
             epoch,
             readers,
             news,
+            commit_times: CommitTimes::default(),
             holds: Mutex::default(),
         });
         Ok(Arc::new(Self {
@@ -124,6 +126,12 @@ impl KafkaBus {
     #[must_use]
     pub fn config(&self) -> &KafkaConfig {
         &self.shared.config
+    }
+
+    /// How long transactions of this process took to end, from the last record on, by service.
+    #[must_use]
+    pub fn commit_times(&self) -> CommitTimes {
+        self.shared.commit_times.clone()
     }
 
     /// The wiring.

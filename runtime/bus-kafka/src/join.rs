@@ -88,6 +88,7 @@ pub(crate) fn join(shared: &Shared, service: &ServiceSpec) -> Result<KafkaMember
         clock: std::sync::Arc::clone(&shared.clock),
         board: shared.board.clone(),
         news: std::sync::Arc::clone(&shared.news),
+        commit_times: shared.commit_times.clone(),
         consumer,
     });
     KafkaMember::start(seat, slot)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use dataflow::bus::{BusError, Outcome};
-use dataflow::{Board, Clock};
+use dataflow::{Board, Clock, CommitTimes};
 use rdkafka::consumer::BaseConsumer;
 
 use crate::bus::News;
@@ -39,6 +39,7 @@ pub(crate) struct Seat {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) board: Board,
     pub(crate) news: Arc<News>,
+    pub(crate) commit_times: CommitTimes,
     consumer: Mutex<Arc<GroupConsumer>>,
     /// Units handed in and not answered.
     pub(crate) in_flight: AtomicUsize,
@@ -56,12 +57,14 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) board: Board,
     pub(crate) news: Arc<News>,
+    pub(crate) commit_times: CommitTimes,
     pub(crate) consumer: GroupConsumer,
 }
 
 impl Seat {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, layout, slot, store, clock, board, news, consumer } = parts;
+        let Parts { config, layout, slot, store, clock, board, news, commit_times, consumer } =
+            parts;
         Self {
             config,
             layout,
@@ -70,6 +73,7 @@ impl Seat {
             clock,
             board,
             news,
+            commit_times,
             consumer: Mutex::new(Arc::new(consumer)),
             in_flight: AtomicUsize::new(0),
             stop: AtomicBool::new(false),

@@ -10,7 +10,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use dataflow::bus::{Backlog, Bus, BusError, Lag, Member, Position, Range, Want};
 use dataflow::flow::{Form, Kind, ServiceSpec, State};
 use dataflow::unit::Unit;
-use dataflow::{Batch, Flow};
+use dataflow::{Batch, CommitTimes, Flow};
 
 use crate::catalog::Consumer;
 use crate::member::{Input, Parts, SqliteMember, Store};
@@ -98,6 +98,12 @@ impl SqliteBus {
     #[must_use]
     pub fn conditions(&self) -> Vec<String> {
         self.shared.conditions()
+    }
+
+    /// How long transactions took: they are of all services together, under the name `all`.
+    #[must_use]
+    pub fn commit_times(&self) -> CommitTimes {
+        self.shared.commit_times.clone()
     }
 
     /// Ends the threads, makes everything durable and copies it into the one file. Units that wait are

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use dataflow::CommitTimes;
 use dataflow::bus::BusError;
 use rusqlite::ErrorCode;
 
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) log: Mutex<Log>,
     pub(crate) groups: Mutex<Groups>,
     pub(crate) syncs: Syncs,
+    pub(crate) commit_times: CommitTimes,
     pub(crate) wal: Wal,
     mark: Mutex<u64>,
     woken: Condvar,
@@ -69,6 +71,7 @@ impl Shared {
             log: Mutex::new(log),
             groups: Mutex::default(),
             syncs: Syncs::default(),
+            commit_times: CommitTimes::default(),
             wal: Wal::default(),
             mark: Mutex::new(1),
             woken: Condvar::new(),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dataflow::Durations;
 use serde::Serialize;
 
 /// Services, topics and the edges between them, with how they do.
@@ -25,6 +26,9 @@ pub struct FlowState {
     /// What is not done, for each service and partition; for `/metrics`.
     #[serde(skip)]
     pub undone: Vec<Undone>,
+    /// How long commits took, by service; for `/metrics`.
+    #[serde(skip)]
+    pub commits: BTreeMap<String, Durations>,
     /// This process; for `/metrics`.
     #[serde(skip)]
     pub process: Process,
@@ -116,18 +120,7 @@ pub struct Freshness {
     pub samples: u64,
     /// All that were measured since the process started; for `/metrics`.
     #[serde(skip)]
-    pub total: Distribution,
-}
-
-/// Counts up to rising bounds, as Prometheus wants a histogram.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Distribution {
-    /// `(bound in milliseconds, values up to it)`.
-    pub up_to: Vec<(u64, u64)>,
-    /// All values.
-    pub count: u64,
-    /// Their sum in milliseconds.
-    pub sum_ms: u64,
+    pub total: Durations,
 }
 
 /// Records appended in each second, oldest first, by topic.

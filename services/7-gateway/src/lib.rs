@@ -42,8 +42,7 @@ pub use answer::Model;
 pub use commands::Commands;
 pub use display::{Absent, Display, FeedDisplay, HIDDEN_STATUSES};
 pub use flow_state::{
-    Direction, Distribution, EdgeState, FlowState, Freshness, History, Process, ServiceState,
-    TopicState, Undone,
+    Direction, EdgeState, FlowState, Freshness, History, Process, ServiceState, TopicState, Undone,
 };
 pub use fuzz::{fuzz_command, fuzz_query, fuzz_stored_value};
 pub use http::{Explain, Gateway};

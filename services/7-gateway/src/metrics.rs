@@ -1,11 +1,18 @@
 //! `/metrics`: the state of the flow in Prometheus' text form. Work remaining comes first: that is what to alert on.
 
 use std::fmt::Write;
+use std::time::Duration;
+
+use dataflow::Durations;
 
 use crate::flow_state::FlowState;
 
 /// What Prometheus is told the text is.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Bounds of the buckets of a histogram, in milliseconds.
+const BOUNDS_MS: [u64; 14] =
+    [2, 5, 10, 20, 40, 60, 100, 150, 250, 500, 1_000, 5_000, 30_000, 300_000];
 
 /// Numbers that only the server knows, beside those of the flow.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +30,7 @@ pub(crate) fn text(state: &FlowState, served: Option<&Served>) -> String {
     undone(&mut page, state);
     topics(&mut page, state);
     trouble(&mut page, state);
+    commits(&mut page, state);
     freshness(&mut page, state);
     if let Some(served) = served {
         page.head("conveyance_http_requests", "gauge", "Requests being answered.");
@@ -53,6 +61,21 @@ impl Page {
         }
         let end = if labels.is_empty() { "" } else { "}" };
         writeln!(self.0, "{end} {value}").expect("a string takes everything");
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], durations: &Durations) {
+        let bucket = format!("{name}_bucket");
+        let bounds = BOUNDS_MS.map(|ms| {
+            let bound = Duration::from_millis(ms);
+            (bound.as_secs_f64().to_string(), durations.up_to(bound))
+        });
+        let all = ("+Inf".to_owned(), durations.count());
+        for (bound, count) in bounds.into_iter().chain([all]) {
+            let labels = [labels, &[("le", &*bound)]].concat();
+            self.line(&bucket, &labels, count as f64);
+        }
+        self.line(&format!("{name}_sum"), labels, durations.sum().as_secs_f64());
+        self.line(&format!("{name}_count"), labels, durations.count() as f64);
     }
 }
 
@@ -113,21 +136,22 @@ fn trouble(page: &mut Page, state: &FlowState) {
     }
 }
 
+fn commits(page: &mut Page, state: &FlowState) {
+    let name = "conveyance_commit_seconds";
+    page.head(name, "histogram", "How long commits took.");
+    for (service, durations) in &state.commits {
+        page.histogram(name, &[("service", service)], durations);
+    }
+}
+
 fn freshness(page: &mut Page, state: &FlowState) {
     let total = &state.freshness.total;
-    if total.up_to.is_empty() {
+    if total.count() == 0 {
         return;
     }
     let name = "conveyance_freshness_seconds";
     page.head(name, "histogram", "From a record's reading at its source to its being visible.");
-    let bucket = format!("{name}_bucket");
-    for (bound_ms, count) in &total.up_to {
-        let bound = (*bound_ms as f64 / 1000.0).to_string();
-        page.line(&bucket, &[("le", &bound)], *count as f64);
-    }
-    page.line(&bucket, &[("le", "+Inf")], total.count as f64);
-    page.line(&format!("{name}_sum"), &[], total.sum_ms as f64 / 1000.0);
-    page.line(&format!("{name}_count"), &[], total.count as f64);
+    page.histogram(name, &[], total);
     let behind = state.undone.iter().filter(|u| is_view(state, &u.service)).map(|u| u.oldest_ms);
     let name = "conveyance_view_behind_seconds";
     page.head(name, "gauge", "Age of the oldest record that the view does not show yet.");
@@ -155,7 +179,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::flow_state::{Distribution, Freshness, Process, ServiceState, TopicState, Undone};
+    use crate::flow_state::{Freshness, Process, ServiceState, TopicState, Undone};
+
+    fn durations(all_ms: &[u64]) -> Durations {
+        let mut durations = Durations::default();
+        all_ms.iter().for_each(|ms| durations.add(Duration::from_millis(*ms)));
+        durations
+    }
 
     fn state() -> FlowState {
         FlowState {
@@ -188,8 +218,9 @@ mod tests {
                 })
                 .collect(),
             conditions: vec!["x".into()],
+            commits: BTreeMap::from([("track".to_owned(), durations(&[4, 12]))]),
             freshness: Freshness {
-                total: Distribution { up_to: vec![(10, 1), (250, 3)], count: 4, sum_ms: 1500 },
+                total: durations(&[10, 240, 250, 1_000]),
                 ..Freshness::default()
             },
             process: Process {
@@ -218,6 +249,10 @@ mod tests {
             r#"conveyance_freshness_seconds_bucket{le="0.25"} 3"#,
             r#"conveyance_freshness_seconds_bucket{le="+Inf"} 4"#,
             "conveyance_freshness_seconds_sum 1.5",
+            r#"conveyance_commit_seconds_bucket{service="track",le="0.005"} 1"#,
+            r#"conveyance_commit_seconds_bucket{service="track",le="+Inf"} 2"#,
+            r#"conveyance_commit_seconds_sum{service="track"} 0.016"#,
+            r#"conveyance_commit_seconds_count{service="track"} 2"#,
             "conveyance_freshness_seconds_count 4",
             "conveyance_view_behind_seconds 2.25",
             "conveyance_http_requests 3",

@@ -134,9 +134,11 @@ fn assert_operated(address: &str) {
     assert_eq!((&edge["service"], &edge["direction"]), (&"ingest".into(), &"write".into()));
     let (status, metrics) = get(address, "/metrics");
     assert_eq!(status, 200);
-    for name in
-        ["conveyance_undone_records{service=\"gateway\"", "conveyance_freshness_seconds_count"]
-    {
+    for name in [
+        "conveyance_undone_records{service=\"gateway\"",
+        "conveyance_freshness_seconds_count",
+        "conveyance_commit_seconds_count{service=\"all\"}",
+    ] {
         assert!(metrics.contains(name), "no {name} in {metrics}");
     }
     assert_eq!(get(address, "/livez").0, 200);

@@ -5,7 +5,7 @@ use dataflow::bus::{Bus, BusError};
 use dataflow::conformance::{PARTITIONS, Seat, feed, flow, output, read_until, unit};
 use dataflow::unit::{StateWrite, Unit};
 use dataflow::worker::{Worker, WorkerParts};
-use dataflow::{Board, Emit, Failure, Input, Out, SystemClock, Transform};
+use dataflow::{Board, Durations, Emit, Failure, Input, Out, SystemClock, Transform};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -30,6 +30,8 @@ fn a_lost_copy_is_restored_and_a_kept_one_goes_on() {
     keep(&mut seat, &["1", "2", "3"]);
     seat.commit(unit(vec![output("last", 1, &[("2", None)])]));
     drop(seat);
+    let times = bus.commit_times().all();
+    assert_eq!(times.get("keep").map(Durations::count), Some(4), "{times:?}");
     for lost in [false, true] {
         if lost {
             place.config.state_dir = place.config.state_dir.join("elsewhere");

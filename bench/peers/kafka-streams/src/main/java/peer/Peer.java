@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.Map;
 import java.util.Properties;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
@@ -49,7 +50,8 @@ public final class Peer {
           default -> throw new IllegalArgumentException("no such work: " + work);
         };
     output.to(args[3], Produced.with(Serdes.ByteArray(), Serdes.ByteArray()));
-    KafkaStreams streams = new KafkaStreams(builder.build(), settings(args));
+    KafkaStreams streams =
+        new KafkaStreams(builder.build(), settings(args), new TimedCommits(Path.of(args[5])));
     Runtime.getRuntime().addShutdownHook(new Thread(streams::close));
     streams.setUncaughtExceptionHandler(
         error -> {
