@@ -34,6 +34,9 @@ use works::Work;
 /// The topic of the input.
 const INPUT: &str = "in";
 
+/// Seconds for which small transactions warm the broker up before latency is measured.
+const WARM_UP_S: u64 = 30;
+
 /// Restarts that are measured, and as many without a local copy.
 const RESTARTS: usize = 5;
 
@@ -175,17 +178,24 @@ impl Bench<'_> {
     }
 
     fn latency(&self) -> Result<Value> {
+        eprintln!("the broker is warmed up for many small transactions");
+        let warm_up = Role { commit_ms: 10, ..self.slow(Peer::Bare, "warm-up")? };
+        latency::run(&warm_up, Duration::from_secs(WARM_UP_S))?;
         let mut all = Map::new();
         for peer in &self.arguments.peers {
-            let (input, output) =
-                (format!("slow-{}", peer.name()), format!("slow-out-{}", peer.name()));
-            make_topic(&self.cluster.address, &input)?;
-            make_topic(&self.cluster.address, &output)?;
-            let task = self.task(*peer, Work::Copy, &output, &input);
             let time = Duration::from_secs(self.arguments.latency_s);
-            all.insert(peer.name().to_owned(), latency::run(&task, time)?);
+            let found = latency::run(&self.slow(*peer, peer.name())?, time)?;
+            all.insert(peer.name().to_owned(), found);
         }
         Ok(Value::Object(all))
+    }
+
+    /// The copy, with topics of its own.
+    fn slow(&self, peer: Peer, name: &str) -> Result<Role> {
+        let (input, output) = (format!("slow-{name}"), format!("slow-out-{name}"));
+        make_topic(&self.cluster.address, &input)?;
+        make_topic(&self.cluster.address, &output)?;
+        Ok(self.task(peer, Work::Copy, &output, &input))
     }
 }
 

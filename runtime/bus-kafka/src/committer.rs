@@ -33,6 +33,8 @@ pub(crate) const UNITS_MAX: usize = 12;
 /// No transaction begins so shortly after the end of the last: the coordinator writes its markers in the background,
 /// refuses the partitions of the next one until it has, and the client asks again only after 20 ms.
 const AFTER_END: Duration = Duration::from_millis(3);
+/// And none is committed so shortly after it: brokers that are slow get fewer and larger ones.
+const GATHER: Duration = Duration::from_millis(5);
 /// The local copy is written to disk this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// And when it holds this much that is not on disk.
@@ -86,6 +88,9 @@ pub(crate) struct Committer {
     producer: Option<Transactions>,
     open: Option<Open>,
     refusing: bool,
+    /// When the last commit began.
+    last_commit: Instant,
+    /// When the last transaction was over.
     last_end: Instant,
     last_flush: Instant,
     fenced: VecDeque<Instant>,
@@ -112,6 +117,7 @@ impl Committer {
             producer: None,
             open: None,
             refusing: false,
+            last_commit: now,
             last_end: now,
             last_flush: now,
             fenced: VecDeque::new(),
@@ -138,14 +144,14 @@ impl Committer {
 
     fn work(&mut self) -> Result<(), BusError> {
         loop {
-            let command = match self.wait() {
-                None => self.commands.recv_timeout(FLUSH_EVERY),
-                Some(wait) if wait.is_zero() => {
-                    self.end()?;
-                    continue;
-                }
-                Some(wait) => self.commands.recv_timeout(wait),
-            };
+            let wait = self.wait();
+            if self.is_full() || (wait.is_some_and(|w| w.is_zero()) && self.is_busy()) {
+                self.end()?;
+                continue;
+            }
+            // The little that waits already goes with a small transaction that is due: it would wait for all of the
+            // next one. A busy member is to fill the next one while this is committed.
+            let command = self.commands.recv_timeout(wait.unwrap_or(FLUSH_EVERY));
             if self.seat.stopping() {
                 return Ok(());
             }
@@ -163,21 +169,31 @@ impl Committer {
                         return Ok(());
                     }
                 }
+                Err(RecvTimeoutError::Timeout) if self.open.is_some() => self.end()?,
                 Err(RecvTimeoutError::Timeout) => self.flush_when_due()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
 
+    /// Whether the open transaction takes nothing more.
+    fn is_full(&self) -> bool {
+        let bytes_max = self.seat.config.in_flight_bytes / 2;
+        self.open.as_ref().is_some_and(|o| o.units.len() >= UNITS_MAX || o.bytes >= bytes_max)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.open.as_ref().is_some_and(|o| o.bytes >= BUSY_BYTES)
+    }
+
     /// How long the open transaction may wait for more; `None` when there is none.
     fn wait(&self) -> Option<Duration> {
         let open = self.open.as_ref()?;
         let config = &self.seat.config;
-        if open.units.len() >= UNITS_MAX || open.bytes >= config.in_flight_bytes / 2 {
-            return Some(Duration::ZERO);
-        }
         let due = if open.bytes < BUSY_BYTES || open.lull {
-            self.last_end + Duration::from_millis(config.commit_interval_min_ms)
+            // What came while the last one was being committed has waited already.
+            let due = self.last_commit + Duration::from_millis(config.commit_interval_min_ms);
+            due.max(self.last_end + GATHER)
         } else {
             open.begun + Duration::from_millis(config.commit_interval_max_ms)
         };
@@ -351,6 +367,7 @@ impl Committer {
     fn end(&mut self) -> Result<(), BusError> {
         let Some(open) = &self.open else { return Ok(()) };
         let from = monotonic();
+        self.last_commit = from;
         let vouched = match self.hand_over_offsets(open) {
             Ok(vouched) => vouched,
             Err(error) => return self.undo(error, Outcome::Aborted),
