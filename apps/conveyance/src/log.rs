@@ -25,7 +25,7 @@ pub(crate) trait Log: Bus {
     /// When it cannot say that everything is durable.
     fn close(&self) -> Result<(), BusError>;
 
-    /// How long commits took since the start, by service.
+    /// How long commits took since the start, by service; under no name where they are of all together.
     fn commit_times(&self) -> CommitTimes;
 
     /// Who works on what, where instances are separate processes.

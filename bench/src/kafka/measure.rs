@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use dataflow::Durations;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -33,8 +34,7 @@ pub(super) struct Measured {
     /// From the start of the process to the first commit.
     first_commit_s: f64,
     /// How long a commit took.
-    commit_ms_p50: f64,
-    commit_ms_p99: f64,
+    commits: Durations,
 }
 
 impl Measured {
@@ -54,18 +54,21 @@ impl Measured {
             "peak_rss_mb": self.peak_rss_mb.round(),
             "records_counted": self.counted,
             "first_commit_s": short(self.first_commit_s),
-            "commit_ms_p50": self.commit_ms_p50,
-            "commit_ms_p99": self.commit_ms_p99,
+            "commits": self.commits.count(),
+            "commit_ms_p50": commits::ms(&self.commits, 50),
+            "commit_ms_p99": commits::ms(&self.commits, 99),
         })
     }
 
-    /// The median of each figure.
+    /// The median of each figure; of commits, all.
     pub(super) fn median(runs: &[Self]) -> Option<Self> {
         let of = |f: fn(&Self) -> f64| {
             let mut list: Vec<f64> = runs.iter().map(f).collect();
             list.sort_by(f64::total_cmp);
             list.get(list.len() / 2).copied()
         };
+        let mut commits = Durations::default();
+        runs.iter().for_each(|run| commits.add_all(&run.commits));
         Some(Self {
             records_per_s: of(|m| m.records_per_s)?,
             cpu_s_per_million: of(|m| m.cpu_s_per_million)?,
@@ -73,8 +76,7 @@ impl Measured {
             peak_rss_mb: of(|m| m.peak_rss_mb)?,
             counted: of(|m| m.counted)?,
             first_commit_s: of(|m| m.first_commit_s)?,
-            commit_ms_p50: of(|m| m.commit_ms_p50)?,
-            commit_ms_p99: of(|m| m.commit_ms_p99)?,
+            commits,
         })
     }
 }
@@ -119,13 +121,10 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
             first.get_or_insert(from.elapsed().as_secs_f64());
         }
         if done >= records {
-            let commits = commits::between(&task.state, span.times()?)?;
-            let first_commit_s = first.unwrap_or_default();
             return Ok(Measured {
-                first_commit_s,
+                first_commit_s: first.unwrap_or_default(),
                 peak_rss_mb: usage.peak_rss as f64 / 1e6,
-                commit_ms_p50: commits::ms(&commits, 50).context("no commit counts")?,
-                commit_ms_p99: commits::ms(&commits, 99).context("no commit counts")?,
+                commits: commits::between(&task.state, span.times()?)?,
                 ..span.measured()?
             });
         }

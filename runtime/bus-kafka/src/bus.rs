@@ -128,7 +128,8 @@ impl KafkaBus {
         &self.shared.config
     }
 
-    /// How long transactions of this process took to end, from the last record on, by service.
+    /// How long committing took, by service: from when nothing more was taken into a transaction to the answer that it
+    /// is committed.
     #[must_use]
     pub fn commit_times(&self) -> CommitTimes {
         self.shared.commit_times.clone()

@@ -5,7 +5,7 @@
 //! the old attempt for good, before the member hears of it; the member then reads what is committed.
 //! After anything but a commit everything that follows is refused until the member has rewound.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,20 +21,14 @@ use crate::ends::ends;
 use crate::envelope;
 use crate::faults::Reports;
 use crate::monotonic;
+use crate::open::{Last, Open};
 use crate::producer::{Sent, Transactions, TxnError};
 use crate::seat::{Seat, Told};
 use crate::store::{Row, Shelf, StoreReader, Table};
 
-/// A transaction with this much in it is a busy member's, which pays less often.
-const BUSY_BYTES: usize = 256 << 10;
-/// A transaction is committed at once when it holds this many units: the member waits for them. It is about what a
-/// member does in the longest time between two commits; fewer make more transactions, which cost the brokers.
-pub(crate) const UNITS_MAX: usize = 12;
 /// No transaction begins so shortly after the end of the last: the coordinator writes its markers in the background,
 /// refuses the partitions of the next one until it has, and the client asks again only after 20 ms.
 const AFTER_END: Duration = Duration::from_millis(3);
-/// And none is committed so shortly after it: brokers that are slow get fewer and larger ones.
-const GATHER: Duration = Duration::from_millis(5);
 /// The local copy is written to disk this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// And when it holds this much that is not on disk.
@@ -64,19 +58,6 @@ pub(crate) enum Command {
     Rewind(Sender<()>),
 }
 
-/// A transaction that is being filled.
-struct Open {
-    units: Vec<u64>,
-    owned: Vec<(u16, u64)>,
-    offsets: BTreeMap<(usize, u16), u64>,
-    rows: Vec<Row>,
-    tallies: HashMap<(u16, String), i64>,
-    bytes: usize,
-    begun: Instant,
-    /// Nothing more is coming for now.
-    lull: bool,
-}
-
 /// The thread's own.
 pub(crate) struct Committer {
     seat: Arc<Seat>,
@@ -88,10 +69,7 @@ pub(crate) struct Committer {
     producer: Option<Transactions>,
     open: Option<Open>,
     refusing: bool,
-    /// When the last commit began.
-    last_commit: Instant,
-    /// When the last transaction was over.
-    last_end: Instant,
+    last: Last,
     last_flush: Instant,
     fenced: VecDeque<Instant>,
     /// Ends of changelogs, with the epoch they were seen under. A member that was stopped for a while may have
@@ -117,8 +95,7 @@ impl Committer {
             producer: None,
             open: None,
             refusing: false,
-            last_commit: now,
-            last_end: now,
+            last: Last { commit: now, end: now },
             last_flush: now,
             fenced: VecDeque::new(),
             seen: Vec::new(),
@@ -144,14 +121,16 @@ impl Committer {
 
     fn work(&mut self) -> Result<(), BusError> {
         loop {
-            let wait = self.wait();
-            if self.is_full() || (wait.is_some_and(|w| w.is_zero()) && self.is_busy()) {
-                self.end()?;
-                continue;
-            }
-            // The little that waits already goes with a small transaction that is due: it would wait for all of the
-            // next one. A busy member is to fill the next one while this is committed.
-            let command = self.commands.recv_timeout(wait.unwrap_or(FLUSH_EVERY));
+            let (config, now) = (&self.seat.config, monotonic());
+            let wait = match &self.open {
+                None => FLUSH_EVERY,
+                Some(open) if open.is_full(config, &self.last, now) => {
+                    self.end()?;
+                    continue;
+                }
+                Some(open) => open.wait(config, &self.last, now),
+            };
+            let command = self.commands.recv_timeout(wait);
             if self.seat.stopping() {
                 return Ok(());
             }
@@ -174,30 +153,6 @@ impl Committer {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
-    }
-
-    /// Whether the open transaction takes nothing more.
-    fn is_full(&self) -> bool {
-        let bytes_max = self.seat.config.in_flight_bytes / 2;
-        self.open.as_ref().is_some_and(|o| o.units.len() >= UNITS_MAX || o.bytes >= bytes_max)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.open.as_ref().is_some_and(|o| o.bytes >= BUSY_BYTES)
-    }
-
-    /// How long the open transaction may wait for more; `None` when there is none.
-    fn wait(&self) -> Option<Duration> {
-        let open = self.open.as_ref()?;
-        let config = &self.seat.config;
-        let due = if open.bytes < BUSY_BYTES || open.lull {
-            // What came while the last one was being committed has waited already.
-            let due = self.last_commit + Duration::from_millis(config.commit_interval_min_ms);
-            due.max(self.last_end + GATHER)
-        } else {
-            open.begun + Duration::from_millis(config.commit_interval_max_ms)
-        };
-        Some(due.saturating_duration_since(monotonic()))
     }
 
     fn tell(&self, unit: u64, outcome: Outcome) {
@@ -236,10 +191,10 @@ impl Committer {
             if self.producer.as_ref().is_none_or(Transactions::suspicious) {
                 self.renew()?;
             }
-            self.seat.rest((self.last_end + AFTER_END).saturating_duration_since(monotonic()));
+            self.seat.rest((self.last.end + AFTER_END).saturating_duration_since(monotonic()));
             let Some(producer) = &self.producer else { continue };
             match producer.begin() {
-                Ok(()) => self.open = Some(Open::new()),
+                Ok(()) => self.open = Some(Open::new(monotonic())),
                 Err(error) => {
                     self.note_fenced(&error)?;
                     self.producer = None;
@@ -367,7 +322,7 @@ impl Committer {
     fn end(&mut self) -> Result<(), BusError> {
         let Some(open) = &self.open else { return Ok(()) };
         let from = monotonic();
-        self.last_commit = from;
+        self.last.commit = from;
         let vouched = match self.hand_over_offsets(open) {
             Ok(vouched) => vouched,
             Err(error) => return self.undo(error, Outcome::Aborted),
@@ -377,13 +332,13 @@ impl Committer {
             Some(producer) => producer.commit(&|| seat.stopping()),
             None => Err(TxnError::Renew("there is no producer".to_owned())),
         };
-        self.last_end = monotonic();
+        self.last.end = monotonic();
         match result {
             Ok(()) => {}
             Err(error @ TxnError::Abort(_)) => return self.undo(error, Outcome::Aborted),
             Err(error) => return self.undo(error, Outcome::Unknown),
         }
-        self.seat.commit_times.add(&self.seat.layout.service, self.last_end - from);
+        self.seat.commit_times.add(&self.seat.layout.service, self.last.end - from);
         let Some(open) = self.open.take() else { return Ok(()) };
         self.keep(open.rows, &open.owned);
         if vouched {
@@ -451,7 +406,7 @@ impl Committer {
         };
         let usable = outcome == Outcome::Aborted && matches!(error, TxnError::Abort(_));
         let aborted = usable && self.producer.as_mut().is_some_and(|p| p.abort(patience).is_ok());
-        self.last_end = monotonic();
+        self.last.end = monotonic();
         if let TxnError::Fatal(text) = &error {
             return Err(BusError::Fatal(text.clone()));
         }
@@ -517,21 +472,6 @@ impl Committer {
     fn end_of(&self, shelf: Shelf) -> Option<u64> {
         let topic = self.seat.layout.topic_of(shelf.0)?;
         ends(&self.ends, topic, shelf.1, Duration::from_secs(1)).ok().map(|(_, end)| end)
-    }
-}
-
-impl Open {
-    fn new() -> Self {
-        Self {
-            units: Vec::new(),
-            owned: Vec::new(),
-            offsets: BTreeMap::new(),
-            rows: Vec::new(),
-            tallies: HashMap::new(),
-            bytes: 0,
-            begun: monotonic(),
-            lull: false,
-        }
     }
 }
 

@@ -25,7 +25,8 @@ pub struct KafkaConfig {
     pub session_timeout_ms: u32,
     /// A transaction that is open for this long is ended by the broker.
     pub transaction_timeout_ms: u32,
-    /// Least time between two commits of one member.
+    /// Least time from the beginning of one small commit of a member to that of the next, which also comes no sooner than
+    /// 5 ms after the last has ended.
     pub commit_interval_min_ms: u64,
     /// Most time between the first record of a transaction and its commit, which a busy member works up to. Records wait
     /// as long for a full batch (`linger.ms`).

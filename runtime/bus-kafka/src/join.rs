@@ -80,6 +80,7 @@ pub(crate) fn join(shared: &Shared, service: &ServiceSpec) -> Result<KafkaMember
     let slot = slot::claim(config, &layout, &members)?;
     let store = Store::open(&slot.dir, shared.epoch)?;
     let consumer = consumer(config, &layout, slot.number)?;
+    shared.commit_times.begin(&layout.service);
     let seat = Seat::new(Parts {
         config: config.clone(),
         layout,

@@ -21,6 +21,7 @@ pub mod inspect;
 mod join;
 mod layout;
 mod member;
+mod open;
 pub mod plan;
 mod producer;
 mod reader;

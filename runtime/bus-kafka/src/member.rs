@@ -17,12 +17,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::committer::{Command, Committer, UNITS_MAX, Work};
+use crate::committer::{Command, Committer, Work};
 use crate::ends::ends;
 use crate::faults::{self, What};
 use crate::gather::{self, Gather};
 use crate::group::{self, Change};
 use crate::monotonic;
+use crate::open::UNITS_MAX;
 use crate::restore::{Job, Restored, Restorer};
 use crate::seat::{Seat, Told};
 use crate::slot::Slot;

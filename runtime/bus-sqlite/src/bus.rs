@@ -100,7 +100,7 @@ impl SqliteBus {
         self.shared.conditions()
     }
 
-    /// How long transactions took: they are of all services together, under the name `all`.
+    /// How long commits took, without the sync: they are of all services together, under no name.
     #[must_use]
     pub fn commit_times(&self) -> CommitTimes {
         self.shared.commit_times.clone()

@@ -22,6 +22,9 @@ use crate::wal::Wal;
 /// Between a commit and its publication a reader sees more than is counted; it looks again after this.
 const UNCOUNTED: Duration = Duration::from_millis(5);
 
+/// Under which name commits are counted: they are of all services together.
+pub(crate) const COMMITS: &str = "";
+
 /// Time for pacing only; nothing that is stored or decided for a message depends on it.
 #[allow(clippy::disallowed_methods, reason = "waits and sync pacing need a monotonic clock")]
 pub(crate) fn monotonic() -> Instant {
@@ -61,6 +64,8 @@ impl Shared {
         catalog: Catalog,
         (log, dictionaries, known): (Log, Dictionaries, Known),
     ) -> Arc<Self> {
+        let commit_times = CommitTimes::default();
+        commit_times.begin(COMMITS);
         Arc::new(Self {
             options,
             files,
@@ -71,7 +76,7 @@ impl Shared {
             log: Mutex::new(log),
             groups: Mutex::default(),
             syncs: Syncs::default(),
-            commit_times: CommitTimes::default(),
+            commit_times,
             wal: Wal::default(),
             mark: Mutex::new(1),
             woken: Condvar::new(),

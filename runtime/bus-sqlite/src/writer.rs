@@ -1,7 +1,7 @@
 //! The one thread that writes: takes what waits, applies it in one transaction, publishes it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use dataflow::Batch;
@@ -13,16 +13,13 @@ use crate::group::Seat;
 use crate::log::Log;
 use crate::prepare::{Prepare, Prepared, Trained};
 use crate::retention::Retainer;
-use crate::shared::{Shared, lock, monotonic};
+use crate::shared::{COMMITS, Shared, lock, monotonic};
 use crate::wal::WalKeeper;
 
 /// Commands that wait; each is at most a unit.
 pub(crate) const QUEUE_MAX: usize = 32;
 /// Without work the writer looks after the write-ahead log and retention this often.
 const IDLE: Duration = Duration::from_millis(100);
-
-/// Whose commits they are: one is for all services that have something to commit.
-const ALL: &str = "all";
 
 /// First offset of each output, in the order of the unit's outputs.
 pub(crate) type Bases = Vec<u64>;
@@ -75,7 +72,7 @@ struct Group {
     published: Vec<Published>,
     bytes: usize,
     now_ms: i64,
-    begun: Option<Instant>,
+    begun: bool,
     urgent: bool,
 }
 
@@ -226,10 +223,11 @@ impl Writer {
 
     /// Commits, publishes, tells.
     fn finish(&self, group: Group) -> rusqlite::Result<()> {
-        if let Some(begun) = group.begun {
+        if group.begun {
+            let from = monotonic();
             group.sums.write(&self.db)?;
             self.db.prepare_cached("COMMIT")?.execute([])?;
-            self.shared.commit_times.add(ALL, begun.elapsed());
+            self.shared.commit_times.add(COMMITS, from.elapsed());
             let mut log = lock(&self.shared.log);
             publish(&mut log, group.published, &group.sums);
             #[cfg(feature = "wrong-syncs")]
@@ -271,9 +269,9 @@ impl Writer {
 }
 
 fn begin(db: &Connection, group: &mut Group) -> rusqlite::Result<()> {
-    if group.begun.is_none() {
+    if !group.begun {
         db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        group.begun = Some(monotonic());
+        group.begun = true;
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// Up to so many microseconds each has a bucket of its own.
 const FINE: u64 = 100;
-/// Above, every power of ten has buckets of two digits and a half: 20, 20.5 and so on as 200, 205. So a bucket ends at
-/// every round number, and is a twentieth wide at most.
+/// Above, every power of ten is counted in halves: 10, 10.5, ... 99.5 as 20, 21, ... 199. So a bucket ends at every
+/// round number, and is a twentieth wide at most.
 const STEPS: std::ops::Range<u64> = 20..200;
 const STEP_US: u64 = 5;
 const PER_DECADE: u64 = STEPS.end - STEPS.start;
@@ -36,6 +36,9 @@ impl Durations {
 
     /// Counts all of another.
     pub fn add_all(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
         self.buckets.resize(BUCKETS, 0);
         self.buckets.iter_mut().zip(&other.buckets).for_each(|(sum, n)| *sum += n);
         self.count += other.count;
@@ -104,6 +107,12 @@ fn upper(bucket: usize) -> Duration {
 pub struct CommitTimes(Arc<Mutex<BTreeMap<String, Durations>>>);
 
 impl CommitTimes {
+    /// A service begins: it is told of before its first commit, so that what comes is seen to rise.
+    pub fn begin(&self, service: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(service.to_owned()).or_default();
+    }
+
     /// Counts a commit.
     pub fn add(&self, service: &str, took: Duration) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,11 +179,12 @@ mod tests {
     #[test]
     fn commits_are_counted_by_service() {
         let times = CommitTimes::default();
+        times.begin("gateway");
         times.clone().add("track", Duration::from_millis(3));
         times.add("track", Duration::from_millis(5));
         times.add("normalize", Duration::from_millis(1));
         let all = times.all();
         let counts: Vec<_> = all.iter().map(|(name, d)| (&**name, d.count())).collect();
-        assert_eq!(counts, [("normalize", 1), ("track", 2)]);
+        assert_eq!(counts, [("gateway", 0), ("normalize", 1), ("track", 2)]);
     }
 }

@@ -26,7 +26,7 @@ pub struct FlowState {
     /// What is not done, for each service and partition; for `/metrics`.
     #[serde(skip)]
     pub undone: Vec<Undone>,
-    /// How long commits took, by service; for `/metrics`.
+    /// How long commits took, by service, or of all together under no name; for `/metrics`.
     #[serde(skip)]
     pub commits: BTreeMap<String, Durations>,
     /// This process; for `/metrics`.

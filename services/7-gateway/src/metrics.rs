@@ -138,20 +138,18 @@ fn trouble(page: &mut Page, state: &FlowState) {
 
 fn commits(page: &mut Page, state: &FlowState) {
     let name = "conveyance_commit_seconds";
-    page.head(name, "histogram", "How long commits took.");
+    let help = "How long commits took, from the last that went into one to the answer; embedded, of all services together and without the sync.";
+    page.head(name, "histogram", help);
     for (service, durations) in &state.commits {
-        page.histogram(name, &[("service", service)], durations);
+        let label: &[_] = if service.is_empty() { &[] } else { &[("service", &**service)] };
+        page.histogram(name, label, durations);
     }
 }
 
 fn freshness(page: &mut Page, state: &FlowState) {
-    let total = &state.freshness.total;
-    if total.count() == 0 {
-        return;
-    }
     let name = "conveyance_freshness_seconds";
     page.head(name, "histogram", "From a record's reading at its source to its being visible.");
-    page.histogram(name, &[], total);
+    page.histogram(name, &[], &state.freshness.total);
     let behind = state.undone.iter().filter(|u| is_view(state, &u.service)).map(|u| u.oldest_ms);
     let name = "conveyance_view_behind_seconds";
     page.head(name, "gauge", "Age of the oldest record that the view does not show yet.");
@@ -259,6 +257,21 @@ mod tests {
             "conveyance_sse_streams 7",
             r#"conveyance_build_info{version="1.2.3"} 1"#,
             "process_resident_memory_bytes 4096",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no line {line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_view_that_shows_nothing_yet_is_behind() {
+        let mut state = state();
+        state.freshness = Freshness::default();
+        state.commits = BTreeMap::from([(String::new(), durations(&[4]))]);
+        let text = text(&state, None);
+        for line in [
+            "conveyance_view_behind_seconds 2.25",
+            "conveyance_freshness_seconds_count 0",
+            "conveyance_commit_seconds_count 1",
         ] {
             assert!(text.lines().any(|l| l == line), "no line {line} in\n{text}");
         }
