@@ -1,7 +1,7 @@
 // The page with the real program behind it: two devices, a network that goes, a process that is killed. It needs the built program; CONVEYANCE_BIN names one elsewhere.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,9 @@ import { fileURLToPath } from 'node:url';
 import { desktop, launch, live, missing, phone, serious, visit } from './browser.mjs';
 
 const target = fileURLToPath(new URL('../../../../target/', import.meta.url));
-const binary = [process.env['CONVEYANCE_BIN'], `${target}release/conveyance`, `${target}debug/conveyance`].find((path) => path !== undefined && existsSync(path));
+// The one that was built last: the other may be of before, or without the page.
+const built = [`${target}release/conveyance`, `${target}debug/conveyance`].filter((path) => existsSync(path)).sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+const binary = process.env['CONVEYANCE_BIN'] ?? built[0];
 const skip = missing ?? (binary === undefined ? 'the program is not built; run cargo build --release --bin conveyance' : false);
 if (binary === undefined) console.log('The tests with the real program are skipped: it is not built.');
 
