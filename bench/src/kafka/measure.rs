@@ -115,8 +115,13 @@ pub(super) fn run(cluster: &Cluster, task: &Role, records: u64) -> Result<Measur
         let done = offsets.iter().sum();
         usage.look(running.id());
         broker_usage.look(broker);
-        let (cpu, broker) = (usage.cpu(), broker_usage.cpu());
-        let mark = Mark { at: now(), at_ms: commits::now_ms(), done, cpu, broker };
+        let mark = Mark {
+            at: now(),
+            at_ms: commits::now_ms(),
+            done,
+            cpu: usage.cpu(),
+            broker: broker_usage.cpu(),
+        };
         if done > 0 {
             first.get_or_insert(from.elapsed().as_secs_f64());
         }

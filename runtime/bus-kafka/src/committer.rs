@@ -321,8 +321,7 @@ impl Committer {
     /// Ends the open transaction, if there is one, by committing it.
     fn end(&mut self) -> Result<(), BusError> {
         let Some(open) = &self.open else { return Ok(()) };
-        let from = monotonic();
-        self.last.commit = from;
+        self.last.commit = monotonic();
         let vouched = match self.hand_over_offsets(open) {
             Ok(vouched) => vouched,
             Err(error) => return self.undo(error, Outcome::Aborted),
@@ -338,7 +337,7 @@ impl Committer {
             Err(error @ TxnError::Abort(_)) => return self.undo(error, Outcome::Aborted),
             Err(error) => return self.undo(error, Outcome::Unknown),
         }
-        self.seat.commit_times.add(&self.seat.layout.service, self.last.end - from);
+        self.seat.commit_times.add(&self.seat.layout.service, self.last.end - self.last.commit);
         let Some(open) = self.open.take() else { return Ok(()) };
         self.keep(open.rows, &open.owned);
         if vouched {

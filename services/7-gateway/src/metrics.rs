@@ -138,7 +138,7 @@ fn trouble(page: &mut Page, state: &FlowState) {
 
 fn commits(page: &mut Page, state: &FlowState) {
     let name = "conveyance_commit_seconds";
-    let help = "How long commits took, from the last that went into one to the answer; embedded, of all services together and without the sync.";
+    let help = "How long commits took, from when nothing more was taken into one to the answer; embedded, of all services together and without the sync.";
     page.head(name, "histogram", help);
     for (service, durations) in &state.commits {
         let label: &[_] = if service.is_empty() { &[] } else { &[("service", &**service)] };
