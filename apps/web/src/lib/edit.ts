@@ -28,6 +28,8 @@ export function amountOf(text: string): number | null {
 
 const kinds: Record<string, 'money' | 'whole' | 'number' | 'text'> = { ListPrice: 'money', BedroomsTotal: 'whole', BathroomsTotalInteger: 'whole', LivingArea: 'number' };
 
+const wanted = { money: 'An amount, for example 520,000 or 520k.', whole: 'A whole number, for example 3.', number: 'A number, for example 1,850.' };
+
 const longest: Record<string, number> = { PublicRemarks: remarksMax, UnparsedAddress: 255, City: 255, PostalCode: 10 };
 
 function valueOf(field: string, text: string): { value: unknown } | { problem: string } {
@@ -37,8 +39,8 @@ function valueOf(field: string, text: string): { value: unknown } | { problem: s
     return max !== undefined && [...text].length > max ? { problem: `At most ${max.toLocaleString()} characters.` } : { value: text };
   }
   const value = kind === 'money' ? amountOf(text) : Number(text.replace(/,/g, ''));
-  if (value === null || !Number.isFinite(value) || value < 0) return { problem: kind === 'money' ? 'An amount, for example 520,000 or 520k.' : 'A number.' };
-  return kind === 'whole' && !Number.isInteger(value) ? { problem: 'A whole number.' } : { value };
+  if (value === null || !Number.isFinite(value) || value < 0 || (kind === 'whole' && !Number.isInteger(value))) return { problem: wanted[kind] };
+  return { value };
 }
 
 /** The fields in which the form differs from what is there. */

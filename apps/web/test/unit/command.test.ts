@@ -120,7 +120,9 @@ test.each([
   [{ ListPrice: '', PublicRemarks: ' ' }, {}, {}, {}],
   [{ StandardStatus: '' }, { StandardStatus: 'Active' }, {}, {}],
   [{ PublicRemarks: ' As new ' }, { PublicRemarks: 'As new' }, {}, {}],
-  [{ BedroomsTotal: '2.5' }, {}, {}, { BedroomsTotal: 'A whole number.' }],
+  [{ BedroomsTotal: '2.5' }, {}, {}, { BedroomsTotal: 'A whole number, for example 3.' }],
+  [{ BedroomsTotal: 'three' }, {}, {}, { BedroomsTotal: 'A whole number, for example 3.' }],
+  [{ LivingArea: '-5' }, {}, {}, { LivingArea: 'A number, for example 1,850.' }],
   [{ PublicRemarks: 'x'.repeat(4001) }, {}, {}, { PublicRemarks: 'At most 4,000 characters.' }],
 ])('a form %j over %j', (texts, before, set, problems) => expect(readForm(texts, before)).toEqual({ set, problems }));
 
