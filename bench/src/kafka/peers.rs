@@ -70,9 +70,11 @@ pub(super) struct Role {
 /// Builds the program on Kafka Streams.
 pub(super) fn build_kafka_streams() -> Result<()> {
     let needs = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/needs");
-    let there = Command::new(needs).args(["java", "mvn"]).status()?.success();
+    // What this program prints is JSON, and Maven says at least that colours end, also where there are none.
+    let aside = std::io::stderr;
+    let there = Command::new(needs).args(["java", "mvn"]).stdout(aside()).status()?.success();
     let mut mvn = Command::new("mvn");
-    mvn.args(["-q", "-B", "package"]).current_dir(KAFKA_STREAMS).stdout(Stdio::inherit());
+    mvn.args(["-q", "-B", "package"]).current_dir(KAFKA_STREAMS).stdout(aside());
     if !there || !mvn.status().context("mvn")?.success() {
         bail!("the program on Kafka Streams cannot be built: see above; --peers leaves it out");
     }

@@ -39,6 +39,9 @@ const SLICE_BUSY: Duration = Duration::from_millis(2);
 const WAKE_WITHIN: Duration = Duration::from_secs(1);
 /// The group is heard this often although no records are wanted.
 const HEAR_EVERY: Duration = Duration::from_millis(100);
+/// How long as much is gathered as may be before the client is told to fetch no more. It then forgets what it has fetched
+/// ahead, several MiB, and fetches and unpacks that again: so this is longer than most commits take, also on slow brokers.
+const PAUSE_AFTER: Duration = Duration::from_millis(500);
 /// A source waits so long for the group to say which feeds are its own.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 
@@ -81,6 +84,8 @@ pub(crate) struct KafkaMember {
     /// Said while the member rewound, for the next poll.
     kept: Vec<Event>,
     paused: bool,
+    /// Since when what was gathered is as much as may be while no records are wanted.
+    full_since: Option<Instant>,
     /// Whether the committer knows that nothing came after the last unit.
     lull: bool,
     heard: Instant,
@@ -123,6 +128,7 @@ impl KafkaMember {
             gather: Gather::default(),
             kept: Vec::new(),
             paused: false,
+            full_since: None,
             lull: false,
             heard: now,
             watched: now,
@@ -338,8 +344,13 @@ impl KafkaMember {
             return Ok(());
         }
         let limit = self.seat.config.fetch_bytes;
-        self.pull(Duration::ZERO, limit)?;
+        // One more is taken also where there are enough, or the group would not be heard.
+        self.pull(Duration::ZERO, limit.max(self.gather.bytes() + 1))?;
         if self.gather.bytes() < limit {
+            self.full_since = None;
+            return Ok(());
+        }
+        if self.full_since.get_or_insert_with(monotonic).elapsed() < PAUSE_AFTER {
             return Ok(());
         }
         let consumer = self.seat.consumer();
@@ -380,6 +391,7 @@ impl KafkaMember {
         }
         self.kept = kept;
         self.gather = Gather::default();
+        self.full_since = None;
         Ok(())
     }
 
@@ -398,6 +410,7 @@ impl KafkaMember {
 
     /// Turns what was pulled into events.
     fn give_out(&mut self, events: &mut Vec<Event>) -> Result<(), BusError> {
+        self.full_since = None;
         if self.paused {
             self.resume()?;
         }
@@ -563,6 +576,7 @@ impl KafkaMember {
         self.lanes.clear();
         self.wanted_back.clear();
         self.gather = Gather::default();
+        self.full_since = None;
         self.paused = false;
         for owned in std::mem::take(&mut self.owned).into_values() {
             owned.cancelled.store(true, Ordering::SeqCst);

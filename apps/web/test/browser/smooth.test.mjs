@@ -1,5 +1,5 @@
 // 20,000 listings on the map: it pans and zooms without keeping the page from answering. Measured in the page and in the browser's trace of it.
-// How long that takes depends on the machine: it is told always, and judged by `npm run smooth` on a machine that has nothing else to do.
+// How long that takes depends on the machine: it is told always, and judged by `make smooth` on a machine that has nothing else to do.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Market } from '../../dev/market.mjs';
